@@ -1,0 +1,36 @@
+"""Losses, one value for each example, and penalties on the weights.
+
+A loss is a function ``loss(outputs, targets)`` that returns shape (n,); the objective of training
+is the mean of these values. The same function works inside ``autograd.record()``, inside a hybrid
+block and on symbols, in float32 and float64. Its gradients come from MXNet and are exact.
+
+Arrays are checked by shape at every call. Values are checked only where that costs nothing: labels
+given as NumPy arrays. MXNet clips labels out of range silently, so check others once, at the
+border, as `nnbook.training.fit` does.
+
+In float32, MXNet's ``log_softmax`` and softplus are fast approximations. They are off by up to
+1e-5, so that the loss of a confident example may be a little below 0, and gradients by about 1e-6;
+and ``log_softmax`` hides a NaN in a row whose other outputs are numbers. In float64 they are exact.
+
+Penalties act on weights alone and are added to the mean loss.
+"""
+
+from nnbook.losses.functions import (
+    binary_cross_entropy,
+    hinge,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    squared_error,
+)
+from nnbook.losses.penalties import l1_penalty, l1_prox, l2_penalty
+
+__all__ = [
+    "binary_cross_entropy",
+    "hinge",
+    "l1_penalty",
+    "l1_prox",
+    "l2_penalty",
+    "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
+    "squared_error",
+]

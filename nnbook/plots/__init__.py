@@ -1,0 +1,22 @@
+"""Draw plain data: every function takes `ax=None` and returns the Axes.
+
+A new figure gets the book's style (`use_style`): text that can be read when the figure is shown 390
+pixels wide, and series that differ in colour, line and marker, so that they survive colour
+blindness and a grey print. Given an `ax`, a function leaves the style to its owner. Nothing of
+nnbook is imported here; matplotlib is imported when something is drawn.
+"""
+
+from nnbook.plots.landscapes import plot_contours, plot_spectrum
+from nnbook.plots.runs import plot_comparison, plot_history, plot_schedule, plot_seeds
+from nnbook.plots.style import PALETTE, use_style
+
+__all__ = [
+    "PALETTE",
+    "plot_comparison",
+    "plot_contours",
+    "plot_history",
+    "plot_schedule",
+    "plot_seeds",
+    "plot_spectrum",
+    "use_style",
+]
