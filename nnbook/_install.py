@@ -1,0 +1,314 @@
+"""Import MXNet on a NumPy and a Python younger than it, or say exactly what to do.
+
+Only the standard library is imported here until the checks have passed, so that every failure ends
+in a message with the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from types import ModuleType
+
+CPU_WHEEL = "mxnet"
+GPU_WHEELS = tuple(
+    f"mxnet-cu{version}" for version in (100, 101, 102, 110, 112, 113, 114, 115, 116, 117)
+)
+INSTALL_CPU = 'python -m pip install "mxnet==1.9.1"'
+INSTALL_GPU = 'python -m pip install "nnbook[gpu]"'
+
+# What libmxnet.so of the CUDA 11 wheels links against, each after the libraries it needs itself.
+CUDA_LIBRARIES = (
+    "libcudart.so.11.0",
+    "libnvToolsExt.so.1",
+    "libnvrtc-builtins.so.11.8",
+    "libnvrtc.so.11.2",
+    "libcublasLt.so.11",
+    "libcublas.so.11",
+    "libcufft.so.10",
+    "libcurand.so.10",
+    "libcusparse.so.11",
+    "libcusolver.so.11",
+    "libnccl.so.2",
+    "libcudnn.so.8",
+)
+
+
+def check_python(version: tuple[int, ...] | None = None) -> None:
+    """Raise ImportError unless Python is 3.10, 3.11 or 3.12."""
+    found = tuple(sys.version_info[:3]) if version is None else version
+    if not (3, 10) <= found[:2] <= (3, 12):
+        raise ImportError(
+            f"nnbook needs Python 3.10, 3.11 or 3.12, and this is Python "
+            f"{'.'.join(map(str, found))} ({sys.executable}). MXNet 1.9.1 is not known to work on "
+            "others. Make an environment with one of those, for example: "
+            "python3.11 -m venv .venv"
+        )
+
+
+def check_numpy(version: str | None = None) -> None:
+    """Raise ImportError unless NumPy is at least 1.23.5 and older than 2."""
+    found = installed_version("numpy") if version is None else version
+    way_out = 'python -m pip install "numpy>=1.23.5,<2"'
+    if found is None:
+        raise ImportError(f"nnbook needs NumPy, and it is not installed. Run: {way_out}")
+    digits = [int(part) if part.isdigit() else 0 for part in found.split(".")[:3]]
+    if not (1, 23, 5) <= tuple(digits) < (2,):
+        raise ImportError(
+            f"nnbook needs NumPy 1.23.5 to 1.26, and this is NumPy {found}, with which MXNet 1.9.1 "
+            f"does not work. Run: {way_out}  and restart Python."
+        )
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return the version of an installed distribution, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def mxnet_wheels() -> tuple[str, ...]:
+    """Return the names of the installed distributions that provide the module ``mxnet``."""
+    return tuple(name for name in (CPU_WHEEL, *GPU_WHEELS) if installed_version(name))
+
+
+def check_wheels(wheels: tuple[str, ...] | None = None, importable: bool | None = None) -> None:
+    """Raise ImportError when no MXNet wheel is installed, or more than one."""
+    if wheels is None:
+        wheels = mxnet_wheels()
+    if len(wheels) > 1:
+        raise ImportError(
+            f"Several MXNet wheels are installed: {', '.join(wheels)}. They overwrite each other's "
+            f"files, so keep one. Run: python -m pip uninstall -y {' '.join(wheels)}  and then "
+            f"{INSTALL_CPU}  or, for an NVIDIA GPU, {INSTALL_GPU}"
+        )
+    if importable is None:
+        importable = importlib.util.find_spec("mxnet") is not None
+    if not wheels and not importable:
+        raise ImportError(f"nnbook needs MXNet, and it is not installed. {_how_to_install()}")
+
+
+def _how_to_install(system: str | None = None, machine: str | None = None) -> str:
+    """Return the command that installs MXNet here, or what to do where there is no wheel."""
+    system = system or platform.system()
+    machine = machine or platform.machine()
+    if system == "Windows" or (system == "Darwin" and machine == "arm64"):
+        return (
+            f"There is no MXNet wheel for {system} on {machine}: use the Dockerfile of the nnbook "
+            "repository" + (", or WSL." if system == "Windows" else ".")
+        )
+    return f'Run: {INSTALL_CPU}  (the extra "nnbook[cpu]") or, for an NVIDIA GPU, {INSTALL_GPU}'
+
+
+def import_mxnet() -> ModuleType:
+    """Import MXNet, leaving NumPy and the warning filters as they were.
+
+    Returns
+    -------
+    module
+        ``mxnet``, with its NumPy interface imported.
+
+    Raises
+    ------
+    ImportError
+        When Python, NumPy or the installed wheels do not fit; the message has the way out.
+    """
+    check_python()
+    check_numpy()
+    check_wheels()
+    if "mxnet" not in sys.modules:
+        forget_failed_import()
+        cuda_build = any(wheel in GPU_WHEELS for wheel in mxnet_wheels())
+        if choose_threads(cuda_build):
+            threads_may_vary.append(True)
+        if cuda_build:
+            preload_cuda()
+    with numpy_bool(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            mxnet = importlib.import_module("mxnet")
+        except Exception as error:
+            raise ImportError(explain(error)) from error
+    give_mxnet_its_bool()
+    with silenced():
+        mxnet.nd.waitall()  # starts the engine, which prints its name when it is not the default
+    return mxnet
+
+
+threads_may_vary: list[bool] = []  # filled when the number of threads is not the user's choice
+
+
+def choose_threads(cuda_build: bool, environ: MutableMapping[str, str] = os.environ) -> bool:
+    """Set the variables that MXNet reads when it is imported, but none that is set already.
+
+    ``OMP_NUM_THREADS=1``: more threads make small nets slower. ``MXNET_ENGINE_TYPE=NaiveEngine``
+    on one thread of a CPU build: the default engine hands every small operation to another thread;
+    without it steps are faster, errors surface where they happen, and a clock means something.
+    Together with more OpenMP threads that engine hangs in a forked process, so there the default
+    one stays. ``MXNET_SUBGRAPH_VERBOSE=0``: else every traced net prints a line.
+
+    `nnbook.runtime.threads` uses more than one thread for large work, if the number is not the
+    user's. ``GOMP_SPINCOUNT=10000`` is for that: idle threads of OpenMP spin, by default for so
+    long that two programs on one machine stop each other; so short a spin costs neither.
+
+    Parameters
+    ----------
+    cuda_build : bool
+        Whether a CUDA build is about to be imported.
+    environ : mapping
+        The environment variables, changed in place.
+
+    Returns
+    -------
+    bool
+        Whether the number of threads was left to nnbook.
+    """
+    ours = not {"MXNET_OMP_MAX_THREADS", "OMP_NUM_THREADS"} & environ.keys()
+    if ours:
+        environ["OMP_NUM_THREADS"] = "1"
+        if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & environ.keys():
+            environ["GOMP_SPINCOUNT"] = "10000"
+    environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+    threads = environ.get("MXNET_OMP_MAX_THREADS", "1"), environ.get("OMP_NUM_THREADS")
+    if not cuda_build and threads == ("1", "1"):
+        environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
+    return ours
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Drop what C++ code writes to the standard error stream, past Python."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed, as in a daemon: nothing to drop
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def forget_failed_import() -> None:
+    """Remove what an earlier ``import mxnet``, before nnbook, left behind when it failed.
+
+    The package itself is gone from `sys.modules` then, but its submodules are not, and without
+    this the second import would stop at the first of them.
+    """
+    for name in [name for name in sys.modules if name.startswith("mxnet.")]:
+        del sys.modules[name]
+
+
+@contextlib.contextmanager
+def numpy_bool() -> Iterator[None]:
+    """Provide ``numpy.bool``, which MXNet reads while it is imported, and remove it again."""
+    import numpy
+
+    if "bool" in vars(numpy):
+        yield
+        return
+    numpy.bool = bool  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del numpy.bool  # type: ignore[attr-defined]
+
+
+def give_mxnet_its_bool() -> None:
+    """Let MXNet's own modules, and nobody else, go on seeing ``numpy.bool``.
+
+    MXNet reads it again in ``x[True]``, ``np.full(shape, True)`` and others. Its modules get a copy
+    of NumPy's namespace that has the name, and NumPy itself stays as it is.
+    """
+    import numpy
+
+    view = ModuleType("numpy", numpy.__doc__)
+    view.__dict__.update(vars(numpy))
+    view.__dict__["bool"] = bool
+    for name, module in list(sys.modules.items()):
+        if name.startswith("mxnet."):
+            for alias in ("_np", "np", "onp"):
+                if vars(module).get(alias) is numpy:
+                    setattr(module, alias, view)
+
+
+def preload_cuda(folders: list[Path] | None = None) -> list[str]:
+    """Load the CUDA 11 libraries of the ``nvidia-*-cu11`` wheels, so that MXNet finds them.
+
+    Parameters
+    ----------
+    folders : list of Path, optional
+        Where to look; by default the folders of the installed wheels.
+
+    Returns
+    -------
+    list of str
+        The libraries that were loaded, in order. What no wheel has is left to the system's loader.
+    """
+    if folders is None:
+        spec = importlib.util.find_spec("nvidia")
+        roots = (spec.submodule_search_locations or ()) if spec else ()
+        folders = [folder for root in roots for folder in sorted(Path(root).glob("*/lib"))]
+    loaded = []
+    for library in CUDA_LIBRARIES:
+        path = next((f / library for f in folders if (f / library).is_file()), None)
+        if path is not None:
+            try:
+                ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+            except OSError as error:
+                raise ImportError(
+                    f"The CUDA library {path} could not be loaded: {error}. "
+                    f"Run: {INSTALL_GPU} --force-reinstall"
+                ) from error
+            loaded.append(library)
+    return loaded
+
+
+def explain(error: BaseException) -> str:
+    """Return what to do about an exception that ``import mxnet`` raised."""
+    text = f"{type(error).__name__}: {error}"
+    if "libcuda.so" in text:
+        wheels = " ".join(mxnet_wheels())
+        return (
+            f"The GPU build of MXNet cannot be imported on this machine: no GPU here, or no NVIDIA "
+            f"driver ({error}). Install the driver (in a container: start it with --gpus all), or "
+            f"run: python -m pip uninstall -y {wheels}  and then {INSTALL_CPU}"
+        )
+    if "libgomp" in text or "libquadmath" in text:
+        return (
+            f"MXNet misses a library of the system ({error}). "
+            "Run: apt-get install libgomp1 libquadmath0  or your system's equivalent."
+        )
+    if any(library in text for library in ("libarmpl", "libamath", "libastring")):
+        return (
+            f"The aarch64 wheel of MXNet misses the Arm Performance Libraries ({error}). Use the "
+            "Dockerfile of the nnbook repository, which shows what can stand in for them."
+        )
+    if isinstance(error, OSError) and ".so" in text:
+        return (
+            f"MXNet misses a library ({error}). A GPU build needs the CUDA 11 libraries; "
+            f"run: {INSTALL_GPU}"
+        )
+    if "distutils" in text:
+        return f'MXNet needs distutils ({error}). Run: python -m pip install "setuptools>=68,<81"'
+    return (
+        f"MXNet cannot be imported ({text}). If it was imported before nnbook, restart Python and "
+        "import nnbook first; otherwise reinstall it: python -m pip install --force-reinstall "
+        "--no-deps mxnet==1.9.1"
+    )
