@@ -1,0 +1,26 @@
+"""Update rules as pairs of pure functions on θ.
+
+A rule is `init(theta) -> state` and `update(gradient, state, theta) -> (step, state)`; the new
+parameters are ``theta + step``. Nothing is changed in place, so a rule can be read next to its
+equation, tried on a parabola, and used on the parameter vector of any network. θ may be a NumPy or
+an MXNet array of any shape.
+
+A learning rate is a number, a schedule (a function of the step, counted from 0), or an array that
+broadcasts against θ (one rate per weight, or one per model).
+"""
+
+from nnbook.optim.base import Optimizer, State, trajectory
+from nnbook.optim.rules import adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd
+
+__all__ = [
+    "Optimizer",
+    "State",
+    "adagrad",
+    "adam",
+    "adamw",
+    "momentum",
+    "nesterov",
+    "rmsprop",
+    "sgd",
+    "trajectory",
+]
