@@ -1,0 +1,21 @@
+"""The training loop: `fit`, `evaluate`, callbacks, history and checkpoints."""
+
+from nnbook.training.callbacks import Callback, EarlyStopping, Progress
+from nnbook.training.checkpoint import Checkpoint, CheckpointError, CheckpointWarning
+from nnbook.training.history import History
+from nnbook.training.loop import evaluate, fit
+from nnbook.training.run import DivergedError, Run
+
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "CheckpointError",
+    "CheckpointWarning",
+    "DivergedError",
+    "EarlyStopping",
+    "History",
+    "Progress",
+    "Run",
+    "evaluate",
+    "fit",
+]

@@ -1,0 +1,186 @@
+"""Hooks into `fit`, and the callbacks that come with the book."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnbook.training.run import Run
+
+__all__ = ["Callback", "EarlyStopping", "Progress"]
+
+
+class Callback:
+    """Hooks that `fit` calls; a subclass overrides those it needs.
+
+    Every hook gets the `Run`: its `net`, `vector` (θ and ∇L), `history`, `epoch`, `step` and
+    `stop(reason)`. A callback with a memory returns it from `state` and takes it back in
+    `load_state`, so that checkpoints can resume it.
+    """
+
+    def on_fit_start(self, run: Run) -> None:
+        """Before the first step."""
+
+    def on_epoch_start(self, run: Run) -> None:
+        """Before each epoch; `run.epoch` counts from 1."""
+
+    def on_step_end(self, run: Run) -> None:
+        """After each step; `run.step` counts from 1. Overriding it synchronises every step."""
+
+    def on_validation(self, run: Run, row: dict[str, Any]) -> None:
+        """After each epoch's measurements, before the row is recorded: it may add columns."""
+
+    def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
+        """After each epoch, with the row just recorded."""
+
+    def on_fit_end(self, run: Run) -> None:
+        """After the last step, also when training stopped early (not after an exception)."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep: numbers, strings, lists, dicts, NumPy arrays."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+
+
+def overrides(callback: Callback, hook: str) -> bool:
+    """Tell whether a callback overrides a hook."""
+    return getattr(type(callback), hook) is not getattr(Callback, hook)
+
+
+class EarlyStopping(Callback):
+    """Stop when a quantity has not improved for some epochs, and put back the best θ.
+
+    Parameters
+    ----------
+    monitor : str
+        A column of the history.
+    patience : int
+        Epochs without a new best before training stops.
+    smallest_improvement : float
+        How much better counts as a new best.
+    smaller_is_better : bool, optional
+        By default true unless the name ends in ``accuracy``.
+    restore_best : bool
+        Put θ (and the running statistics) of the best epoch back at the end.
+
+    Attributes
+    ----------
+    best, best_epoch : float, int
+        The best value and its epoch.
+
+    Raises
+    ------
+    ValueError
+        Patience below 1, or a negative smallest improvement.
+    KeyError
+        At the first epoch: there is no such column.
+
+    References
+    ----------
+    Prechelt (1998), Early stopping – but when?
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        smallest_improvement: float = 0.0,
+        smaller_is_better: bool | None = None,
+        restore_best: bool = True,
+    ):
+        if patience < 1:
+            raise ValueError(f"patience is {patience}; expected at least 1 epoch")
+        if smallest_improvement < 0:
+            raise ValueError(f"smallest_improvement is {smallest_improvement}; expected ≥ 0")
+        self.monitor = monitor
+        self.patience = patience
+        self.smallest_improvement = smallest_improvement
+        if smaller_is_better is None:
+            smaller_is_better = not monitor.endswith("accuracy")
+        self.smaller_is_better = smaller_is_better
+        self.restore_best = restore_best
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best = float("inf") if self.smaller_is_better else float("-inf")
+        self.best_epoch = 0
+        self._snapshot: dict[str, Any] | None = None
+
+    def on_fit_start(self, run: Run) -> None:
+        """Forget an earlier run."""
+        self._forget()
+
+    def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
+        """Compare with the best so far."""
+        if self.monitor not in row:
+            raise KeyError(
+                f"EarlyStopping watches {self.monitor!r}, but fit recorded {', '.join(row)}; "
+                "give fit validation data, or another monitor"
+            )
+        gain = self.best - row[self.monitor]
+        if not self.smaller_is_better:
+            gain = -gain
+        if gain > self.smallest_improvement:
+            self.best, self.best_epoch = row[self.monitor], run.epoch
+            if self.restore_best:
+                self._snapshot = run.vector.snapshot()
+        elif run.epoch - self.best_epoch >= self.patience:
+            run.stop(
+                f"{self.monitor} has not improved on {self.best:.6g} for {self.patience} epochs"
+            )
+
+    def on_fit_end(self, run: Run) -> None:
+        """Put back the best θ."""
+        if self._snapshot is not None:
+            run.vector.restore(self._snapshot)
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value, its epoch and its θ."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "snapshot": self._snapshot}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self._snapshot = state["snapshot"]
+
+
+class Progress(Callback):
+    """A progress bar over epochs, with the last row's numbers.
+
+    It shows in a terminal and in a live notebook, and nowhere else: logs, tests and the committed
+    outputs of the book stay clean. ``NNBOOK_PROGRESS=0`` turns it off everywhere.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    @staticmethod
+    def wanted() -> bool:
+        """Tell whether somebody is there to look."""
+        if os.environ.get("NNBOOK_PROGRESS") == "0":
+            return False
+        return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+    def on_fit_start(self, run: Run) -> None:
+        """Open the bar."""
+        if self.wanted():
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=run.epochs, initial=run.epoch, unit="epoch", leave=False)
+
+    def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
+        """Move the bar on."""
+        if self._bar is not None:
+            shown = {k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}
+            self._bar.set_postfix(shown)
+            self._bar.update()
+
+    def close(self) -> None:
+        """Remove the bar; `fit` calls it even after an exception."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
