@@ -1,0 +1,11 @@
+"""Many models trained in one run: what makes seeds and error bars affordable.
+
+A step of a small network is too small to keep a processor busy. `fit_population` puts many networks
+of one architecture side by side into one graph: their first layers become one wide product, their
+later layers a batch of products, and each keeps its own θ, learning rate, loss and history.
+"""
+
+from nnbook.population.stack import NotStackable, Stack
+from nnbook.population.training import fit_population
+
+__all__ = ["NotStackable", "Stack", "fit_population"]
