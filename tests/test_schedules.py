@@ -74,7 +74,7 @@ def test_joined_restarts_the_clock_of_each_part():
     assert schedules.joined([0.1, 0.01], [5])(np.array([4, 5])).tolist() == [0.1, 0.01]
 
 
-@pytest.mark.parametrize("rate", DECAYS + OTHERS, ids=repr)
+@pytest.mark.parametrize("rate", DECAYS + OTHERS)
 def test_arrays_agree_with_single_steps_which_are_floats(rate):
     steps = np.arange(80).reshape(8, 10)
     values = rate(steps)
