@@ -243,7 +243,7 @@ class ScalingTable(SphinxDirective):
             for name, values in record["seconds_per_step"].items()
         ]
         share = ", ".join(f"{k}: {v:.0%}" for k, v in record["share_of_ceiling"].items())
-        words = f"share of {record['gflops']:.0f} GFLOP/s, by batch size"
+        words = f"share of one thread's {record['gflops']:.0f} GFLOP/s, by batch size"
         heads = ("Quantity", "ms a step")
         return [_table(heads, (30, 70), _texts([*rows, [words, share]])), _setting(record)]
 

@@ -81,8 +81,20 @@ def clean(notebook: Any) -> Any:
             continue
         for output in cell.outputs:
             output.get("data", {}).pop(WIDGET_VIEW, None)
-        cell.outputs = [o for o in cell.outputs if o.get("data") != {}]
+        cell.outputs = _merged([o for o in cell.outputs if o.get("data") != {}])
     return notebook
+
+
+def _merged(outputs: list[Any]) -> list[Any]:
+    """Join what neighbouring outputs printed: how it arrived in pieces is chance."""
+    merged: list[Any] = []
+    for output in outputs:
+        last = merged[-1] if merged else {}
+        if output.output_type == "stream" == last.get("output_type") and output.name == last.name:
+            last.text += output.text
+        else:
+            merged.append(output)
+    return merged
 
 
 def problems(notebook: Any) -> list[str]:
