@@ -137,7 +137,7 @@ def test_wrong_python(version):
 
 @pytest.mark.parametrize("version", [(3, 10, 0), (3, 11, 7), (3, 12, 9)])
 def test_right_python(version):
-    _install.check_python(version)
+    assert _install.check_python(version) is None
 
 
 @pytest.mark.parametrize("version", ["2.0.0", "2.3.1", "1.23.4", "1.22.0", "3.0.0rc1"])

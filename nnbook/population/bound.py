@@ -10,7 +10,7 @@ import numpy as onp
 from nnbook.parameters import host_view
 from nnbook.population.stack import NotStackable, Stack
 from nnbook.runtime import mx, np
-from nnbook.training.examples import Examples
+from nnbook.training.examples import Examples, Rows, draw_rows
 
 __all__ = ["BoundStack"]
 
@@ -55,16 +55,13 @@ class BoundStack:
         ]
         self._gradients = list(slopes.values())
 
-    def run(self, rows: Sequence[Any], train: bool = True) -> onp.ndarray:
+    def run(self, rows: Sequence[Rows], train: bool = True) -> onp.ndarray:
         """Run the graph on each group's rows; return every member's mean loss, shape (K,)."""
         x, y = self.source
         labels = self.label.reshape(self.members, -1, *self.label.shape[1:])
         start = 0
         for part, size, target in zip(rows, self.groups, self.inputs, strict=True):
-            if isinstance(part, slice):
-                target[...] = x[part]
-            else:
-                x.take(part, axis=0, out=target, mode="clip")
+            draw_rows(x, part, target)
             labels[start : start + size] = y[part]
             start += size
         self._executor.forward(is_train=train)

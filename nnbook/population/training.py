@@ -20,7 +20,7 @@ from nnbook.population.members import Member, stacked_rule
 from nnbook.population.stack import NotStackable, Stack
 from nnbook.runtime import mx, threads
 from nnbook.training import DivergedError, EarlyStopping, History, Progress, fit
-from nnbook.training.examples import Examples
+from nnbook.training.examples import Examples, number_of
 from nnbook.training.kernels import update_in_place
 from nnbook.training.loop import batches_of, check_sizes
 
@@ -294,8 +294,8 @@ class _Run:
         orders = [batches_of(n, size, seed, self.epoch) for seed in self.seeds]
         total = onp.zeros(len(self.members))
         for rows in zip(*orders, strict=True):
-            bound = self._bind(self.groups, _length(rows[0]), self.examples)
-            total += bound.run(rows) * _length(rows[0])
+            bound = self._bind(self.groups, number_of(rows[0]), self.examples)
+            total += bound.run(rows) * number_of(rows[0])
             self._penalise()
             for array in self.arrays:
                 array.state = update_in_place(
@@ -318,8 +318,8 @@ class _Run:
         correct = onp.zeros(len(self.members))
         for start in range(0, len(examples), batch_size):
             rows = slice(start, min(start + batch_size, len(examples)))
-            bound = self._bind(members, _length(rows), examples)
-            loss += bound.run([rows], train=False) * _length(rows)
+            bound = self._bind(members, number_of(rows), examples)
+            loss += bound.run([rows], train=False) * number_of(rows)
             if examples.classifies:
                 labels = host_view(examples.y)[rows]
                 guess = bound.outputs.reshape(len(self.members), len(labels), -1).argmax(axis=2)
@@ -361,10 +361,6 @@ def _alone(
     except DivergedError as error:
         error.history.stopped = f"the loss is not finite in epoch {error.epoch}"
         return error.history
-
-
-def _length(rows: Any) -> int:
-    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
 
 def _parts(

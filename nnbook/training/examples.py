@@ -14,7 +14,22 @@ from nnbook.losses import hinge, softmax_cross_entropy
 from nnbook.parameters import named_parameters
 from nnbook.runtime import mx, np
 
-__all__ = ["Examples"]
+__all__ = ["Examples", "Rows", "draw_rows", "number_of"]
+
+Rows = onp.ndarray | slice  # of a minibatch: indices, or a stretch of the data
+
+
+def number_of(rows: Rows) -> int:
+    """Return how many examples some rows are."""
+    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+
+
+def draw_rows(source: onp.ndarray, rows: Rows, target: onp.ndarray) -> None:
+    """Copy some rows of one array into another of that size."""
+    if isinstance(rows, slice):
+        target[...] = source[rows]
+    else:
+        source.take(rows, axis=0, out=target, mode="clip")
 
 
 class Examples:
@@ -82,7 +97,7 @@ class Examples:
     def __len__(self) -> int:
         return int(self.x.shape[0])
 
-    def batch(self, rows: onp.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the examples and targets of some rows, on the device.
 
         Parameters

@@ -16,11 +16,10 @@ import numpy as onp
 
 from nnbook.parameters import ParameterVector, blocks_of, host_view
 from nnbook.runtime import mx, np
-from nnbook.training.examples import Examples
+from nnbook.training.examples import Examples, Rows, draw_rows, number_of
 
 __all__ = ["AutogradGradient", "BoundGradient", "GradientSource", "make_gradient"]
 
-Rows = onp.ndarray | slice
 # Executors are bound to a batch size: the full one, and that of an epoch's last minibatch.
 _MOST_SIZES = 4
 _LIBRARY = mx.base._LIB
@@ -95,13 +94,10 @@ class BoundGradient:
 
     def __call__(self, rows: Rows) -> float:
         """Fill the gradient; return the mean loss."""
-        size = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+        size = number_of(rows)
         bound = self._bound.get(size) or self._bind(size)
         for source, target in zip(self._host, bound.inputs, strict=True):
-            if isinstance(rows, slice):
-                target[...] = source[rows]
-            else:
-                source.take(rows, axis=0, out=target, mode="clip")
+            draw_rows(source, rows, target)
         for gradient in self._unused:
             gradient[...] = 0  # a penalty may have been added to it
         bound.run()
@@ -180,7 +176,6 @@ class _Bound:
         head.wait_to_read()
         self._head = head
         self._heads = (ctypes.c_void_p * 1)(head.handle)
-        self._gradient = next(iter(owner._gradients.values()))
         self._every_gradient = list(owner._gradients.values())
 
     def run(self) -> None:

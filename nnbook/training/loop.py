@@ -15,8 +15,8 @@ from nnbook.parameters import ParameterVector
 from nnbook.runtime import as_device, device_of, mx, threads
 from nnbook.training.callbacks import Callback, Progress, overrides
 from nnbook.training.checkpoint import Checkpoint
-from nnbook.training.examples import Examples
-from nnbook.training.gradients import Rows, make_gradient
+from nnbook.training.examples import Examples, Rows, number_of
+from nnbook.training.gradients import make_gradient
 from nnbook.training.history import History
 from nnbook.training.run import DivergedError, Run
 from nnbook.training.steps import make_step
@@ -256,11 +256,10 @@ def _steps(run: Run, batches: Callable[[], Iterator[Rows]]) -> float:
     started = time.perf_counter()
     for rows in batches():
         rate = run.stepper.learning_rate()
-        size = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         try:
             # NaN is noticed in the loss. An average of g² that overflows is not: steps become 0.
             with onp.errstate(over="raise", invalid="ignore"):
-                pending.append((run.stepper(rows), size, rate))
+                pending.append((run.stepper(rows), number_of(rows), rate))
         except FloatingPointError as error:
             raise DivergedError(run.epoch, run.step + 1, _scalar(rate), run.history) from error
         run.step += 1

@@ -11,7 +11,8 @@ import numpy as onp
 from nnbook.optim import Optimizer, State
 from nnbook.parameters import ParameterVector, host_view
 from nnbook.runtime import mx, np
-from nnbook.training.gradients import GradientSource, Rows
+from nnbook.training.examples import Rows
+from nnbook.training.gradients import GradientSource
 from nnbook.training.kernels import update_in_place
 
 __all__ = ["HostStep", "RuleStep", "Step", "TrainerStep", "make_step"]
@@ -68,10 +69,13 @@ class RuleStep:
     def __call__(self, rows: Rows) -> Any:
         """Take one step."""
         loss = self.gradient(rows)
-        if self.penalty is not None:
-            self.slope += self.penalty.gradient(self.theta * self._mask) * self._mask
+        self._wait_for(loss)
+        _add_penalty(self.penalty, self.theta, self.slope, self._mask)
         self._update()
         return loss
+
+    def _wait_for(self, loss: Any) -> None:
+        """MXNet puts its own operations into their order."""
 
     def _update(self) -> None:
         step, self._state = self.rule.update(self.slope, self._state, self.theta)
@@ -111,15 +115,13 @@ class HostStep(RuleStep):
     def _array(self, values: Any) -> Any:
         return onp.array(values, dtype=self.vector.theta.dtype)
 
-    def __call__(self, rows: Rows) -> Any:
-        """Take one step; MXNet has finished with the memory before NumPy touches it."""
-        loss = self.gradient(rows)
+    def _wait_for(self, loss: Any) -> None:
+        """MXNet must have finished with the memory before NumPy touches it."""
         if not isinstance(loss, float):  # the gradient may not be computed yet
             self.vector.wait()
-        if self.penalty is not None:
-            self.slope += self.penalty.gradient(self.theta * self._mask) * self._mask
+
+    def _update(self) -> None:
         self._state = update_in_place(self.rule, self.theta, self.slope, self._state, self._scratch)
-        return loss
 
 
 class TrainerStep:
@@ -146,9 +148,7 @@ class TrainerStep:
     def __call__(self, rows: Rows) -> Any:
         """Take one step."""
         loss = self.gradient(rows)
-        if self.penalty is not None:
-            theta = self.vector.theta * self._mask
-            self.vector.grad[...] += self.penalty.gradient(theta) * self._mask
+        _add_penalty(self.penalty, self.vector.theta, self.vector.grad, self._mask)
         indices = list(range(len(self._parameters)))
         grads = [p.grad() for p in self._parameters]
         self._updater(indices, grads, [p.data() for p in self._parameters])
@@ -214,6 +214,12 @@ def make_step(
         f"optimizer is {optimizer!r}; expected a rule such as nnbook.optim.momentum(0.1) "
         "or an mxnet.optimizer.Optimizer"
     )
+
+
+def _add_penalty(penalty: Any, theta: Any, slope: Any, mask: Any) -> None:
+    """Add the penalty's gradient to ∇L in place, for weights only."""
+    if penalty is not None:
+        slope += penalty.gradient(theta * mask) * mask
 
 
 def _to_numpy(array: Any) -> onp.ndarray:
