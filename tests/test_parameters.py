@@ -459,3 +459,38 @@ def test_a_network_that_is_not_initialised_can_be_cloned():
     twin = clone(deferred)
     onp.testing.assert_allclose(outputs(twin), X.sum(axis=1, keepdims=True) * [1, 1], rtol=1e-5)
     assert deferred.weight.shape in ((2, 0), (2, -1))
+
+
+@pytest.mark.parametrize("hybridise", [False, True])
+@pytest.mark.parametrize("device", [mx.cpu(0), mx.cpu(1)])
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: nn.Conv1D(16, 3, in_channels=16), (4, 16, 8)),
+        (lambda: nn.Conv2D(16, 3, in_channels=1), (4, 1, 8, 8)),
+        (lambda: nn.Conv2D(16, 3, in_channels=16, groups=16), (4, 16, 8, 8)),
+        (lambda: nn.Conv3D(16, 3, in_channels=16), (2, 16, 5, 5, 5)),
+        (lambda: nn.Conv2DTranspose(16, 3, in_channels=16), (4, 16, 8, 8)),
+        (lambda: nn.Dense(1024, in_units=1024), (32, 1024)),
+    ],
+    ids=["conv1d", "conv2d", "grouped", "conv3d", "transposed", "dense"],
+)
+def test_inference_leaves_theta_as_it_is(make, shape, device, hybridise):
+    """oneDNN reorders the weights of a convolution in place, if it may."""
+    net = make()
+    net.initialize(ctx=device)
+    if hybridise:
+        net.hybridize()
+    x = np.array(onp.random.default_rng(0).normal(size=shape), dtype="float32", ctx=device)
+    expected = net(x).asnumpy()
+    vector = ParameterVector(net)
+    before = vector.theta.asnumpy().copy()
+    for _ in range(3):
+        onp.testing.assert_allclose(net(x).asnumpy(), expected, rtol=1e-4, atol=1e-5)
+    with autograd.record():
+        loss = (net(x) ** 2).mean()
+    loss.backward()
+    assert onp.isfinite(vector.grad.asnumpy()).all()
+    assert abs(vector.grad.asnumpy()).max() > 0
+    net(x).wait_to_read()
+    onp.testing.assert_array_equal(vector.theta.asnumpy(), before)
