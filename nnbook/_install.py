@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -141,7 +140,6 @@ def import_mxnet() -> ModuleType:
         except Exception as error:
             raise ImportError(explain(error)) from error
     give_mxnet_its_bool()
-    keep_convolution_weights()
     with silenced():
         mxnet.nd.waitall()  # starts the engine, which prints its name when it is not the default
     return mxnet
@@ -248,30 +246,6 @@ def give_mxnet_its_bool() -> None:
             for alias in ("_np", "np", "onp"):
                 if vars(module).get(alias) is numpy:
                     setattr(module, alias, view)
-
-
-def keep_convolution_weights() -> None:
-    """Let Gluon's convolutions work on a copy of their weights.
-
-    oneDNN puts the weights of a convolution into an order of its own at the first inference, in
-    their own memory. Where that memory is a part of θ (`nnbook.parameters.ParameterVector`) this
-    fails, and leaves a θ that is not a number.
-    """
-    from mxnet.gluon.nn.conv_layers import _Conv
-    from mxnet.util import is_np_array
-
-    original = _Conv.hybrid_forward
-    if getattr(original, "copies_weights", False):
-        return
-
-    @functools.wraps(original)
-    def hybrid_forward(self, F, x, weight, bias=None):
-        if is_np_array():
-            weight = F.np.copy(weight)
-        return original(self, F, x, weight, bias)
-
-    hybrid_forward.copies_weights = True
-    _Conv.hybrid_forward = hybrid_forward
 
 
 def preload_cuda(folders: list[Path] | None = None) -> list[str]:

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as onp
 from mxnet.gluon import Block, Parameter
 
+from nnbook._convolutions import keep_weights, refuse_transposed
 from nnbook.runtime import mx, np
 
 __all__ = ["LostViewError", "ParameterVector", "clone", "host_view"]
@@ -148,6 +149,8 @@ class ParameterVector:
         """
         every = named_parameters(self.net)
         _check_ready(every)
+        keep_weights()
+        refuse_transposed(blocks_of(self.net))
         self.parameters = {n: p for n, p in every.items() if p.grad_req != "null"}
         self.fixed = {n: p for n, p in every.items() if p.grad_req == "null"}
         if not self.parameters:
