@@ -59,6 +59,22 @@ def test_pca_equals_scikit_learn(n_components, whiten):
     assert ours.inverse_transform(z) == pytest.approx(theirs.inverse_transform(z * sign), abs=1e-6)
 
 
+def test_digits_equal_scikit_learn():
+    """Real data: three pixels are constant, and variances differ by a factor of a million."""
+    x = data.load_digits_8x8()[0].astype("float64")
+    assert data.Standardize().fit_transform(x) == pytest.approx(
+        StandardScaler().fit_transform(x), abs=1e-6
+    )
+    ours = data.PCAWhiten().fit(x)
+    assert ours.n_components_ == 61
+    theirs = PCA(61, whiten=True, svd_solver="full").fit(x)
+    sign = onp.sign((ours.components_ * theirs.components_).sum(axis=1))
+    assert ours.eigenvalues_ == pytest.approx(theirs.explained_variance_, rel=1e-6)
+    assert ours.transform(x) == pytest.approx(theirs.transform(x) * sign, abs=1e-6)
+    back = theirs.inverse_transform(theirs.transform(x))
+    assert ours.inverse_transform(ours.transform(x)) == pytest.approx(back, abs=1e-6)
+
+
 def test_zca_is_the_symmetric_root():
     x = correlated()
     white = data.ZCAWhiten().fit(x)
@@ -124,6 +140,29 @@ def test_covariance_in_parts(kind):
     exact = onp.linalg.eigvalsh(onp.cov(x, rowvar=False))[::-1]
     assert streamed.eigenvalues_ == pytest.approx(exact, rel=1e-9)
     assert streamed.transform(x) == pytest.approx(kind().fit(x).transform(x), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_one_example_at_a_time(kind):
+    x = constant_and_dependent() + 100
+    streamed = kind()
+    for row in x:
+        streamed.partial_fit(row[None])
+    assert streamed.n_seen_ == len(x)
+    assert streamed.transform(x) == pytest.approx(kind().fit(x).transform(x), abs=1e-6)
+
+
+def test_after_one_example():
+    x = correlated()
+    step = data.Standardize().partial_fit(x[:1])
+    assert step.transform(x[:1]).tolist() == [[0] * 6]
+    assert step.inverse_transform(step.transform(x)) == pytest.approx(x)
+    white = data.PCAWhiten().partial_fit(x[:1])
+    with pytest.raises(ValueError, match="1 training examples are all equal"):
+        white.transform(x)
+    assert white.partial_fit(x[1:]).eigenvalues_ == pytest.approx(
+        data.PCAWhiten().fit(x).eigenvalues_
+    )
 
 
 # ---------------------------------------------------------------------------- degenerate data

@@ -15,7 +15,7 @@ import numpy as onp
 import pytest
 
 from nnbook import data
-from nnbook.data import _mnist, _pack_mnist, fashion
+from nnbook.data import _mnist, _pack_fashion, _pack_mnist, fashion
 from nnbook.data.idx import Content
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -450,3 +450,44 @@ def test_toys_refuse(toy, arguments, error, message):
 def test_toys_refuse_parameters(toy, arguments, message):
     with pytest.raises(ValueError, match=message):
         toy(**arguments)
+
+
+# ------------------------------------------------------------------ the part of Fashion-MNIST
+
+
+def test_the_part_of_fashion_mnist_that_ships():
+    x, y, x_val, y_val, x_test, y_test = data.load_small_fashion_mnist()
+    assert [len(a) for a in (x, y, x_val, y_val, x_test, y_test)] == [
+        10_000, 10_000, 2_000, 2_000, 10_000, 10_000,
+    ]  # fmt: skip
+    assert x.dtype == onp.float32
+    assert (x.min(), x.max()) == (0, 1)
+    assert (onp.bincount(y_test) == 1000).all()
+    assert sum(path.stat().st_size for path in fashion.PART_FOLDER.glob("*.xz")) < 8_400_000
+
+
+def test_the_part_is_what_the_official_files_hold():
+    try:
+        full = data.load_fashion_mnist(download=False)
+    except FileNotFoundError:
+        pytest.skip("the official files are not on this machine")
+    part = data.load_small_fashion_mnist()
+    assert (part.x_train == full.x_train[:10_000]).all()
+    assert (part.x_val == full.x_train[10_000:12_000]).all()
+    assert (part.y_val == full.y_train[10_000:12_000]).all()
+    assert (part.x_test == full.x_test).all()
+    assert (part.y_test == full.y_test).all()
+
+
+def test_packed_idx_content_parses():
+    values = onp.arange(24, dtype="uint8").reshape(2, 3, 4)
+    assert (data.parse_idx(_pack_fashion.idx(values)) == values).all()
+
+
+def test_a_damaged_part_names_its_way_out(tmp_path, monkeypatch):
+    for path in fashion.PART_FOLDER.glob("*.xz"):
+        shutil.copy(path, tmp_path / path.name)
+    monkeypatch.setattr(fashion, "PART_FOLDER", tmp_path)
+    (tmp_path / "train-labels-idx1-ubyte.xz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"train-labels.*damaged.*expected 12,008 bytes.*Install"):
+        data.load_small_fashion_mnist()

@@ -14,7 +14,7 @@ import nnbook
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(nnbook.__path__, "nnbook.")
-    if not module.name.endswith(("__main__", "_pack_mnist"))
+    if not module.name.endswith(("__main__", "_pack_mnist", "_pack_fashion"))
 )
 
 

@@ -27,7 +27,7 @@ FILES = {
 
 _WAY_OUT = (
     "Install nnbook again (pip install --force-reinstall --no-deps nnbook, or, in a clone of the "
-    "repository, git checkout -- nnbook/data/mnist)."
+    "repository, git checkout -- {folder})."
 )
 
 
@@ -86,11 +86,25 @@ def verify_mnist() -> dict[str, str]:
 
 
 def _read(name: str) -> bytes:
-    path = FOLDER / f"{name}.xz"
+    return read_packed(FOLDER, name, FILES[name])
+
+
+def read_packed(folder: Path, name: str, expected: Content) -> bytes:
+    """Decompress and verify a file of the package, `name`.xz in `folder`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is missing.
+    ValueError
+        If it is truncated or damaged.
+    """
+    path = folder / f"{name}.xz"
+    way_out = _WAY_OUT.format(folder=f"nnbook/data/{folder.name}")
     try:
         compressed = path.read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}, a file of the package, is missing. {_WAY_OUT}") from None
+        raise FileNotFoundError(f"{path}, a file of the package, is missing. {way_out}") from None
     decompressor = lzma.LZMADecompressor(format=lzma.FORMAT_XZ)
     try:
         # Unlike lzma.decompress, this returns what a truncated file still holds.
@@ -98,7 +112,7 @@ def _read(name: str) -> bytes:
     except lzma.LZMAError as error:
         raise ValueError(
             f"{path} is damaged: its {len(compressed):,} bytes do not decompress ({error}); "
-            f"expected {FILES[name].size:,} bytes of content with the SHA-256 "
-            f"{FILES[name].sha256}. {_WAY_OUT}"
+            f"expected {expected.size:,} bytes of content with the SHA-256 "
+            f"{expected.sha256}. {way_out}"
         ) from error
-    return verify(content, FILES[name], str(path), _WAY_OUT)
+    return verify(content, expected, str(path), way_out)

@@ -43,9 +43,14 @@ def pack_mnist(source: Path, target: Path = FOLDER) -> None:
         plain, zipped = source / name, source / f"{name}.gz"
         content = plain.read_bytes() if plain.exists() else gzip.decompress(zipped.read_bytes())
         verify(content, expected, name, "Get the original file again.")
-        packed = lzma.compress(content, check=lzma.CHECK_CRC32, filters=FILTERS)
-        (target / f"{name}.xz").write_bytes(packed)
-        print(f"{name}.xz: {len(content):,} -> {len(packed):,} bytes")
+        pack(content, target / f"{name}.xz")
+
+
+def pack(content: bytes, path: Path) -> None:
+    """Compress `content` into the file `path`, and say what that gave."""
+    packed = lzma.compress(content, check=lzma.CHECK_CRC32, filters=FILTERS)
+    path.write_bytes(packed)
+    print(f"{path.name}: {len(content):,} -> {len(packed):,} bytes")
 
 
 if __name__ == "__main__":

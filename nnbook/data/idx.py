@@ -12,7 +12,7 @@ import numpy as onp
 
 __all__ = ["ImageSet", "parse_idx"]
 
-N_VALIDATION = 10_000  # the last examples of the training files
+N_VALIDATION = 10_000  # the last examples of the authors' training files
 
 
 class ImageSet(NamedTuple):
@@ -90,7 +90,9 @@ def verify(content: bytes, expected: Content, name: str, way_out: str) -> bytes:
     return content
 
 
-def load_image_set(files: Mapping[str, Content], read: Callable[[str], bytes]) -> ImageSet:
+def load_image_set(
+    files: Mapping[str, Content], read: Callable[[str], bytes], n_validation: int = N_VALIDATION
+) -> ImageSet:
     """Read, verified by `read`, the four files named in `files` and split them.
 
     The files are read in threads: decompression and hashing release the interpreter lock. Getting
@@ -104,7 +106,7 @@ def load_image_set(files: Mapping[str, Content], read: Callable[[str], bytes]) -
             _convert(parse_idx(content.result(), name), memory.pop(name))
             for name, content in contents.items()
         )
-    n = len(x) - N_VALIDATION
+    n = len(x) - n_validation
     return ImageSet(x[:n], y[:n], x[n:], y[n:], x_test, y_test)
 
 

@@ -16,7 +16,14 @@ from nnbook.layers.initializers import (
     gain,
 )
 from nnbook.layers.networks import mlp
-from nnbook.layers.units import RBF, Identity, Maxout, ScaledTanh, activation
+from nnbook.layers.units import (
+    RBF,
+    Identity,
+    Maxout,
+    ScaledTanh,
+    activation,
+    recommended_targets,
+)
 
 __all__ = [
     "RBF",
@@ -34,4 +41,5 @@ __all__ = [
     "fans",
     "gain",
     "mlp",
+    "recommended_targets",
 ]

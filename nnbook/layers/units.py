@@ -17,7 +17,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from nnbook.layers.initializers import Constant
 
-__all__ = ["RBF", "Identity", "Maxout", "ScaledTanh", "activation"]
+__all__ = ["RBF", "Identity", "Maxout", "ScaledTanh", "activation", "recommended_targets"]
 
 
 def _size(name: str, value: Any) -> int:
@@ -109,6 +109,51 @@ def activation(name: str | None) -> Any:
     if name not in _GLUON_NAMES:
         raise ValueError(f"activation is {name!r}; expected one of {', '.join(_ACTIVATIONS)}")
     return nn.Activation(_GLUON_NAMES[name])
+
+
+def recommended_targets(activation: str | ScaledTanh) -> tuple[float, float]:
+    """Return the two targets that suit an output unit: f where its curvature |f″| is largest.
+
+    There the unit is about to leave its linear part, and still passes a good part of the gradient.
+    For every f(x) = a tanh(bx) that is where tanh(bx) = ±1/√3, so the targets are 1/√3 = 57.7 % of
+    the way from the middle to the asymptotes: ±0.577 for tanh, 0.211 and 0.789 for the logistic
+    sigmoid, ±0.991 for 1.7159 tanh(2x/3), whose constants were chosen for the round ±1.
+
+    Parameters
+    ----------
+    activation : str or ScaledTanh
+        "tanh", "sigmoid", "scaled_tanh", or a block with other constants.
+
+    Returns
+    -------
+    low, high : float
+
+    Raises
+    ------
+    ValueError
+        A function without such points: only the sigmoid ones bend towards two asymptotes.
+
+    References
+    ----------
+    LeCun, Bottou, Orr and Müller (1998), Efficient BackProp.
+
+    Examples
+    --------
+    >>> from nnbook import layers
+    >>> [round(target, 3) for target in layers.recommended_targets("sigmoid")]
+    [0.211, 0.789]
+    """
+    bend = 1 / math.sqrt(3)  # tanh″ = −2 tanh (1 − tanh²) is extreme where 3 tanh² = 1
+    if activation == "sigmoid":
+        return (1 - bend) / 2, (1 + bend) / 2
+    block = {"tanh": ScaledTanh(1, 1), "scaled_tanh": ScaledTanh()}.get(activation, activation)
+    if not isinstance(block, ScaledTanh):
+        raise ValueError(
+            f"activation is {activation!r}; expected 'sigmoid', 'tanh', 'scaled_tanh' or a "
+            "ScaledTanh: functions with two asymptotes. Linear outputs can reach any target"
+        )
+    high = block.a * bend + block.twist * math.atanh(bend) / block.b
+    return -high, high
 
 
 class Maxout(HybridBlock):

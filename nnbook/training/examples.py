@@ -139,6 +139,14 @@ class Examples:
             result["accuracy"] = correct / len(self)
         return result
 
+    def losses(self, batch_size: int = 1000) -> onp.ndarray:
+        """Return the loss of every example, shape (n,)."""
+        parts = []
+        for start in range(0, len(self), batch_size):
+            rows = slice(start, start + batch_size)
+            parts.append(self.loss(self.net(self.x[rows]), self.y[rows]).asnumpy())
+        return onp.concatenate(parts)
+
     def fingerprint(self) -> str:
         """Return a checksum of the data."""
         x, y = self.x.asnumpy(), self.y.asnumpy()

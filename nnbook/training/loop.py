@@ -1,4 +1,4 @@
-"""`fit` and `evaluate`: the loop that every chapter trains with."""
+"""`fit`, `evaluate` and `example_losses`: the loop that every chapter trains with."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook.data.orders import Order
 from nnbook.optim import Optimizer
 from nnbook.parameters import ParameterVector
 from nnbook.runtime import as_device, device_of, mx, threads
@@ -21,13 +22,11 @@ from nnbook.training.history import History
 from nnbook.training.run import DivergedError, Run
 from nnbook.training.steps import make_step
 
-__all__ = ["evaluate", "fit"]
+__all__ = ["evaluate", "example_losses", "fit"]
 
 # MXNet's engine takes work without limit; waiting now and then keeps memory flat, and is when a
 # loss that is no longer finite is noticed.
 SYNCHRONISE_EVERY = 100
-
-Order = Callable[[int, int, onp.random.Generator], onp.ndarray]
 
 
 def fit(
@@ -78,7 +77,8 @@ def fit(
     shuffle : bool
         Draw a new order of the examples each epoch.
     order : callable, optional
-        ``order(n, epoch, rng) -> indices``: the order of an epoch, instead of `shuffle`.
+        ``order(n, epoch, rng) -> indices``: the order of an epoch, instead of `shuffle`; ready
+        ones are `nnbook.data.class_balanced` and `nnbook.data.error_weighted`.
 
     Returns
     -------
@@ -186,6 +186,30 @@ def evaluate(
     """
     check_sizes(batch_size=batch_size)
     return Examples(net, data, loss, name="data").evaluate(batch_size)
+
+
+def example_losses(
+    net: Any, data: tuple[Any, Any], loss: Callable[[Any, Any], Any], batch_size: int = 1000
+) -> onp.ndarray:
+    """Compute the loss of every example.
+
+    Parameters
+    ----------
+    net, data, loss, batch_size
+        As for `evaluate`.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,)
+        In the network's dtype; `evaluate` gives their mean.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Bad data, as for `fit`.
+    """
+    check_sizes(batch_size=batch_size)
+    return Examples(net, data, loss, name="data").losses(batch_size)
 
 
 def batches_of(
