@@ -8,7 +8,8 @@ are compared as numbers and everything else text for text:
   what its cell states in its metadata, ``"nnbook": {"tolerance": 0.05}``, at most 5 %;
 * a decimal that is zero agrees only with what is below 1e-9 in size;
 * nan, inf, versions (1.9.1) and digits inside words (C006, float32) are text;
-* pictures are not compared, but the data plotted in a figure with sliders are;
+* pictures and packed curves are not compared, but the data plotted in a figure with sliders and
+  the outcomes and scores of a grid are;
 * in a cell tagged ``nnbook-timing``, lines with a time in them (2.3 s, 40 ms) are compared
   without their numbers; nothing else is ignored.
 
@@ -45,7 +46,8 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
-_PICTURE = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
+# Images, and curves packed into bytes.
+_PICTURE = re.compile(r"data:(?:image/[\w.+-]+|application/octet-stream);base64,[A-Za-z0-9+/=]+")
 _TIME = re.compile(r"\d\s*(?:ns|[µμu]s|ms|s|min|h)\b|\d\s*(?:examples|steps|updates)/s\b")
 _BLANKS = re.compile(r"[ \t]+")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,11 @@ def img(address: str, alt: str) -> str:
     """Return an img element that reads well on a dark page too."""
     style = "max-width:100%;height:auto;background:#fff;border-radius:6px"
     return f'<img src="{address}" alt="{html.escape(alt, quote=True)}" style="{style}">'
+
+
+def script_json(data: Any) -> str:
+    """Return JSON that may stand inside a script element."""
+    return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def kinds() -> list[str]:

@@ -4,6 +4,9 @@ One object carries both forms. In a running kernel Jupyter shows ipywidgets slid
 figure anew; everywhere else (the book's pages, a notebook opened without a kernel) it shows a
 `<figure>` whose native sliders choose among frames drawn beforehand. The page needs no kernel,
 no library and no other host, and without JavaScript the first frame shows.
+
+`explore_grid` makes a table of outcomes whose curves show when a cell is hovered, focused or
+clicked; it is the same on the page and in a kernel.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import html
 import itertools
-import json
 import math
 import numbers
 import string
@@ -21,9 +23,19 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook._frames import close, data_address, draw_figure, encode, img, kinds, plotted
+from nnbook._frames import (
+    close,
+    data_address,
+    draw_figure,
+    encode,
+    img,
+    kinds,
+    plotted,
+    script_json,
+)
+from nnbook._grid import OutcomeGrid, explore_grid
 
-__all__ = ["Exploration", "Frame", "explore"]
+__all__ = ["Exploration", "Frame", "OutcomeGrid", "explore", "explore_grid"]
 
 MAX_FRAMES = 30
 MAX_BYTES = 800_000
@@ -106,8 +118,8 @@ class Exploration:
             id=self.identifier,
             image=img(first.image, first.alt),
             caption=f"<figcaption>{caption}</figcaption>" if caption else "",
-            plotted=_script_json(plotted),
-            data=_script_json(data),
+            plotted=script_json(plotted),
+            data=script_json(data),
         )
 
     def to_widget(self) -> Any:
@@ -314,11 +326,6 @@ def _text(value: Any) -> str:
 
 def _spoken(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _script_json(data: Any) -> str:
-    """JSON that may stand inside a script element."""
-    return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _in_kernel() -> bool:

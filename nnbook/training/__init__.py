@@ -1,9 +1,9 @@
 """The training loop: `fit`, `evaluate`, callbacks, history and checkpoints."""
 
-from nnbook.training.callbacks import Callback, EarlyStopping, Progress
+from nnbook.training.callbacks import Callback, EarlyStopping, Progress, ReduceOnPlateau
 from nnbook.training.checkpoint import Checkpoint, CheckpointError, CheckpointWarning
 from nnbook.training.history import History
-from nnbook.training.loop import evaluate, fit
+from nnbook.training.loop import evaluate, example_losses, fit
 from nnbook.training.run import DivergedError, Run
 
 __all__ = [
@@ -15,7 +15,9 @@ __all__ = [
     "EarlyStopping",
     "History",
     "Progress",
+    "ReduceOnPlateau",
     "Run",
     "evaluate",
+    "example_losses",
     "fit",
 ]

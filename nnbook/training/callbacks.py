@@ -6,10 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from nnbook.schedules import PlateauState, on_plateau
+
 if TYPE_CHECKING:
     from nnbook.training.run import Run
 
-__all__ = ["Callback", "EarlyStopping", "Progress"]
+__all__ = ["Callback", "EarlyStopping", "Progress", "ReduceOnPlateau"]
 
 
 class Callback:
@@ -99,9 +101,7 @@ class EarlyStopping(Callback):
         self.monitor = monitor
         self.patience = patience
         self.smallest_improvement = smallest_improvement
-        if smaller_is_better is None:
-            smaller_is_better = not monitor.endswith("accuracy")
-        self.smaller_is_better = smaller_is_better
+        self.smaller_is_better = _smaller_is_better(monitor, smaller_is_better)
         self.restore_best = restore_best
         self._forget()
 
@@ -116,12 +116,7 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
         """Compare with the best so far."""
-        if self.monitor not in row:
-            raise KeyError(
-                f"EarlyStopping watches {self.monitor!r}, but fit recorded {', '.join(row)}; "
-                "give fit validation data, or another monitor"
-            )
-        gain = self.best - row[self.monitor]
+        gain = self.best - _watched(self, row)
         if not self.smaller_is_better:
             gain = -gain
         if gain > self.smallest_improvement:
@@ -146,6 +141,120 @@ class EarlyStopping(Callback):
         """Take back what `state` returned."""
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self._snapshot = state["snapshot"]
+
+
+class ReduceOnPlateau(Callback):
+    """Cut the rate when a quantity has stopped improving.
+
+    The rule's own rate (a number, a schedule, or that of one of MXNet's optimizers) is multiplied
+    by what `nnbook.schedules.on_plateau` says after each epoch.
+
+    Parameters
+    ----------
+    monitor : str
+        A column of the history.
+    factor : float
+        What the rate is multiplied by at a cut, in (0, 1).
+    patience : int
+        Epochs without an improvement that bring a cut, at least 1.
+    smallest_change : float
+        An improvement is better than the best by more than this.
+    minimum : float
+        All cuts together do not multiply the rate by less than this.
+    smaller_is_better : bool, optional
+        By default true unless the name ends in ``accuracy``.
+
+    Attributes
+    ----------
+    scale : float
+        What the rate is multiplied by now.
+    cuts : list of int
+        The epochs after which it was cut.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A value outside its range.
+    KeyError
+        At the first epoch: there is no such column.
+
+    Examples
+    --------
+    >>> from nnbook import data, layers, losses, optim, training
+    >>> x, y = data.two_gaussians(rng=0)
+    >>> net = layers.mlp(2, [], 1, seed=0)
+    >>> reduce = training.ReduceOnPlateau("train_loss", factor=0.5, patience=1)
+    >>> history = training.fit(net, (x, y.reshape(-1, 1)), loss=losses.squared_error,
+    ...                        optimizer=optim.sgd(0.3), batch_size=10, epochs=20,
+    ...                        callbacks=[reduce])
+    >>> reduce.scale == 0.5 ** len(reduce.cuts)
+    True
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        smallest_change: float = 0.0,
+        minimum: float = 0.0,
+        smaller_is_better: bool | None = None,
+    ):
+        self.monitor = monitor
+        self.rule = on_plateau(
+            1.0,
+            factor,
+            patience,
+            smallest_change,
+            minimum,
+            _smaller_is_better(monitor, smaller_is_better),
+        )
+        self._forget()
+
+    def _forget(self) -> None:
+        self._now, self.cuts = self.rule.init(), list[int]()
+
+    @property
+    def scale(self) -> float:
+        """What the rate is multiplied by now."""
+        return self._now.rate
+
+    def on_fit_start(self, run: Run) -> None:
+        """Forget an earlier run."""
+        self._forget()
+
+    def on_epoch_start(self, run: Run) -> None:
+        """Set the rate: after each cut, and after a checkpoint was resumed."""
+        run.stepper.scale_rate(self.scale)
+
+    def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
+        """Take the epoch into account."""
+        before, self._now = self.scale, self.rule.update(self._now, _watched(self, row))
+        if self.scale < before:
+            self.cuts.append(run.epoch)
+
+    def state(self) -> dict[str, Any]:
+        """Return the scale, the best value, the epochs since then and the cuts."""
+        return {**self._now._asdict(), "cuts": self.cuts}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self._now = PlateauState(state["rate"], state["best"], state["bad"])
+        self.cuts = list(state["cuts"])
+
+
+def _smaller_is_better(monitor: str, given: bool | None) -> bool:
+    return not monitor.endswith("accuracy") if given is None else given
+
+
+def _watched(callback: Any, row: dict[str, Any]) -> Any:
+    """Return the quantity that a callback watches."""
+    if callback.monitor not in row:
+        raise KeyError(
+            f"{type(callback).__name__} watches {callback.monitor!r}, but fit recorded "
+            f"{', '.join(row)}; give fit validation data, or another monitor"
+        )
+    return row[callback.monitor]
 
 
 class Progress(Callback):

@@ -29,6 +29,10 @@ class Step(Protocol):
         """Return the rate of the next step."""
         ...
 
+    def scale_rate(self, factor: float) -> None:
+        """Multiply the rule's own rate, number or schedule, from now on; 1 gives it back."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """Return the rule's memory as numbers and NumPy arrays."""
         ...
@@ -56,6 +60,7 @@ class RuleStep:
                 )
             rate = onp.broadcast_to(rate, (len(vector),))
             self.rule = replace(rule, learning_rate=self._array(rate))
+        self._own_rate = self.rule.learning_rate
         self._mask = None if penalty is None else self._array(vector.weight_mask)
         self._state = self.rule.init(self.theta)
 
@@ -84,6 +89,10 @@ class RuleStep:
     def learning_rate(self) -> Any:
         """Return the rate of the next step."""
         return self.rule.rate(self._state.step)
+
+    def scale_rate(self, factor: float) -> None:
+        """Multiply the rule's own rate."""
+        self.rule = replace(self.rule, learning_rate=_scaled(self._own_rate, factor))
 
     def state(self) -> dict[str, Any]:
         """Return the step count and the buffers."""
@@ -133,6 +142,7 @@ class TrainerStep:
         self.vector, self.gradient, self.penalty = vector, gradient, penalty
         # Its counters and its schedule change with every step: the caller's own stay as they are.
         self.optimizer = optimizer = copy.deepcopy(optimizer)
+        self._own_rate = optimizer.lr, optimizer.lr_scheduler
         self._mask = None
         if penalty is not None:
             like = vector.theta
@@ -157,6 +167,13 @@ class TrainerStep:
     def learning_rate(self) -> Any:
         """Return the rate of the next step."""
         return self.optimizer.learning_rate
+
+    def scale_rate(self, factor: float) -> None:
+        """Multiply the optimizer's own rate."""
+        rate, scheduler = self._own_rate
+        self.optimizer.lr = _scaled(rate, factor)
+        if scheduler is not None:
+            self.optimizer.lr_scheduler = _scaled(scheduler, factor)
 
     def state(self) -> dict[str, Any]:
         """Return the counters and every array of the optimizer's state."""
@@ -214,6 +231,11 @@ def make_step(
         f"optimizer is {optimizer!r}; expected a rule such as nnbook.optim.momentum(0.1) "
         "or an mxnet.optimizer.Optimizer"
     )
+
+
+def _scaled(rate: Any, factor: float) -> Any:
+    """Return a rate, or a function of the step that gives one, times a factor."""
+    return (lambda step: rate(step) * factor) if callable(rate) else rate * factor
 
 
 def _add_penalty(penalty: Any, theta: Any, slope: Any, mask: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from docutils import nodes
@@ -15,6 +17,7 @@ from docutils import nodes
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "_ext"))
 
+import nnbook_schedules  # noqa: E402
 import nnbook_site  # noqa: E402
 import nnbook_verdicts as verdicts  # noqa: E402
 
@@ -109,3 +112,27 @@ def test_an_image_without_alt_is_reported(monkeypatch: pytest.MonkeyPatch) -> No
     nnbook_site.warn_about_alt(None, tree)
     assert len(said) == 1
     assert "mystnb.image.alt" in said[0]
+
+
+def test_every_schedule_is_plotted() -> None:
+    from nnbook import schedules
+
+    helpers = {"PlateauState", "Schedule"}
+    plots = nnbook_schedules.examples()
+    assert set(plots) == set(schedules.__all__) - helpers
+    markup = nnbook_schedules.drawing("cosine", *plots["cosine"])
+    points = re.search(r'<polyline points="([^"]*)"', markup).group(1).split()
+    heights = [(110 - float(point.split(",")[1])) / 900 for point in points]
+    expected = schedules.cosine(0.1, 100)(np.arange(100))
+    np.testing.assert_allclose(heights, expected, atol=1e-4)
+    assert 'href="#nnbook.schedules.cosine"' in markup
+    assert "0.1 at step 0, 0.05 at step 50" in markup
+    for name, (call, rates) in plots.items():
+        assert call.startswith(f"{name}(0.1") or name in ("warmup", "joined")
+        assert rates.shape == (100,)
+        assert 0 <= rates.min() <= rates.max() <= 0.1 + 1e-12
+
+
+def test_the_plateau_is_cut_after_its_patience() -> None:
+    _, rates = nnbook_schedules.examples()["on_plateau"]
+    assert (np.flatnonzero(np.diff(rates)) + 1).tolist() == [30, 40, 70, 80, 90]

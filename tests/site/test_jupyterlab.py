@@ -27,6 +27,11 @@ def draw(rate):
     return figure
 
 explore(draw, alt="a line", caption="A line.", rate=[0.1, 0.5])"""
+GRID = """\
+from nnbook import optim
+from nnbook.explore import explore_grid
+
+explore_grid(**optim.unit_tests(optim.sgd(0.1), seeds=2).grid(), alt="outcomes")"""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,7 +40,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[tupl
     """A JupyterLab of its own, with a notebook as `make run` would commit it."""
     home = tmp_path_factory.mktemp("lab")
     notebook = home / "figure.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SOURCE)]), notebook)
+    for path, source in ((notebook, SOURCE), (home / "grid.ipynb", GRID)):
+        cells = [nbformat.v4.new_code_cell(source)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     settings = {
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
@@ -45,7 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[tupl
     }
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
-    notebooks.execute([notebook])
+    notebooks.execute([notebook, home / "grid.ipynb"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -122,4 +129,31 @@ def test_a_figure_in_jupyterlab(lab: tuple[str, Path, Any]) -> None:
     page.wait_for_selector(f"{output} .widget-html img[alt='a line (rate 0.5)']")
     assert image.get_attribute("src") != before
     assert page.locator(f"{output} .widget-readout").inner_text() == "0.5"
+    page.context.close()
+
+
+def test_a_grid_in_jupyterlab(lab: tuple[str, Path, Any]) -> None:
+    address, notebook, browser = lab
+    grid = notebook.with_name("grid.ipynb")
+    output = ".jp-Notebook .jp-OutputArea-output"
+
+    def opened() -> Any:
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        page.goto(address.replace("figure.ipynb", "grid.ipynb"))
+        page.wait_for_selector(f"{output} table", timeout=30_000)
+        return page
+
+    page = opened()  # not trusted: the table shows, and nothing that does not work
+    assert page.locator(f"{output} tbody td").count() == 60
+    assert page.locator(f"{output} tbody td").first.inner_text() == "✓"
+    assert page.locator(f"{output} button").count() == 0
+    page.context.close()
+
+    command = [sys.executable, "-m", "jupyter", "trust", str(grid)]
+    subprocess.run(command, check=True, capture_output=True)
+    page = opened()  # trusted: the same as on the page
+    page.get_by_role("button", name="line, none").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(f"{output} output").inner_text().startswith("line, additive: good")
+    assert page.locator(f"{output} svg polyline").count() == 2
     page.context.close()
