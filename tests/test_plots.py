@@ -22,6 +22,12 @@ def bowl(theta):
     return theta[..., 0] ** 2 + 10 * theta[..., 1] ** 2
 
 
+TRIALS = {
+    "rate": np.geomspace(1e-4, 1, 12),
+    "rule": np.array(["sgd", "momentum", None] * 4, dtype=object),
+    "momentum": np.array([np.nan, 0.9, 0.5] * 4),
+    "loss": np.array([0.3, np.nan, 0.1] * 4) + np.arange(12),
+}
 PATH = np.array([[-1.8 * 0.8**k, 1.5 * (-0.7) ** k] for k in range(20)])
 
 EVERY = {
@@ -31,6 +37,12 @@ EVERY = {
     "spectrum": lambda **kw: plots.plot_spectrum([3.0, -1.0, 0.01, 0.0], "Hessian", **kw),
     "schedule": lambda **kw: plots.plot_schedule(lambda t: 0.1 / (1 + t), 100, **kw),
     "comparison": lambda **kw: plots.plot_comparison(ARMS, xlabel="epochs", **kw),
+    "trials": lambda **kw: plots.plot_trials(TRIALS["rate"], TRIALS["loss"], log=True, **kw),
+    "parallel": lambda **kw: plots.plot_parallel(TRIALS, TRIALS["loss"], log=["rate"], **kw),
+    "best of": lambda **kw: plots.plot_best_of(X, 1 / X, 0.5 / X, 2 / X, "random", **kw),
+    "importance": lambda **kw: plots.plot_importance(
+        ["learning_rate", "units"], [0.6, 0.1], [0.5, -0.1], [0.7, 0.2], "MNIST", **kw
+    ),
 }
 every_plot = pytest.mark.parametrize("draw", EVERY.values(), ids=EVERY.keys())
 

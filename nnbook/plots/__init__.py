@@ -6,17 +6,24 @@ blindness and a grey print. Given an `ax`, a function leaves the style to its ow
 nnbook is imported here; matplotlib is imported when something is drawn.
 """
 
+from nnbook.plots.grids import plot_grid_of_tests
 from nnbook.plots.landscapes import plot_contours, plot_spectrum
 from nnbook.plots.runs import plot_comparison, plot_history, plot_schedule, plot_seeds
+from nnbook.plots.searches import plot_best_of, plot_importance, plot_parallel, plot_trials
 from nnbook.plots.style import PALETTE, use_style
 
 __all__ = [
     "PALETTE",
+    "plot_best_of",
     "plot_comparison",
     "plot_contours",
+    "plot_grid_of_tests",
     "plot_history",
+    "plot_importance",
+    "plot_parallel",
     "plot_schedule",
     "plot_seeds",
     "plot_spectrum",
+    "plot_trials",
     "use_style",
 ]

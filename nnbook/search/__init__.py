@@ -1,0 +1,37 @@
+"""Search for hyperparameters: spaces, grid and random search, and what their results say.
+
+A `Space` names what is varied and on which scale. A `GridSearch` or `RandomSearch` describes a
+search; its `run` evaluates one configuration after the other, or whole populations of networks at a
+time (`TrainPopulation`), and returns `Results`, a table. With a path it survives being killed at
+any moment. Underneath, Optuna asks for the trials and is told what came out of them, so that its
+file, its studies and its samplers can be used too; it is imported when a search starts.
+"""
+
+from nnbook.search.analysis import BestOf, Importance, best_of, importance
+from nnbook.search.borders import Border, borders, widen
+from nnbook.search.dimensions import Dimension, categorical, integer, linear, log
+from nnbook.search.results import Results
+from nnbook.search.searches import GridSearch, RandomSearch, Search
+from nnbook.search.space import Space
+from nnbook.search.training import TrainPopulation
+
+__all__ = [
+    "BestOf",
+    "Border",
+    "Dimension",
+    "GridSearch",
+    "Importance",
+    "RandomSearch",
+    "Results",
+    "Search",
+    "Space",
+    "TrainPopulation",
+    "best_of",
+    "borders",
+    "categorical",
+    "importance",
+    "integer",
+    "linear",
+    "log",
+    "widen",
+]

@@ -1,0 +1,299 @@
+"""The table of a search: one row a trial, one column a hyperparameter or measure."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+import numpy as onp
+
+from nnbook.search.space import RESERVED, Space
+
+__all__ = ["Results"]
+
+_SHOWN = 12
+_ABOUT_TIME = ("seconds",)  # differs from run to run, so it is not shown
+
+
+@dataclass(frozen=True, eq=False)
+class Results(Sequence[dict[str, Any]]):
+    """What came out of a search, readable by row and by column.
+
+    The columns: ``trial`` (the configuration's number), ``seed``, one for each hyperparameter (NaN
+    or None where it is left out), ``value``, the further measures, ``state`` ("complete", "nan": no
+    finite value, "failed": an exception), ``error``, ``seconds``.
+
+    Attributes
+    ----------
+    columns : dict of str to numpy.ndarray, shape (n,)
+        The columns, which cannot be written to.
+    space : Space
+        What was searched.
+    smaller_is_better : bool
+        Whether the best value is the smallest.
+    planned : int
+        How many rows the search has when it is finished.
+
+    Examples
+    --------
+    >>> from nnbook import search
+    >>> space = search.Space(x=search.linear(-1, 1))
+    >>> found = search.GridSearch(space, points=5).run(lambda c, seed: (c["x"] - 0.4) ** 2)
+    >>> found
+    Results(5 of 5 rows: 5 complete; best value 0.01 at x=0.5)
+    trial  seed     x  value  state
+        0     0    -1   1.96  complete
+        1     0  -0.5   0.81  complete
+        2     0     0   0.16  complete
+        3     0   0.5   0.01  complete
+        4     0     1   0.36  complete
+    >>> found["x"][found["value"] < 0.2], found.best["x"]
+    (array([0. , 0.5]), 0.5)
+    """
+
+    columns: dict[str, onp.ndarray]
+    space: Space
+    smaller_is_better: bool = True
+    planned: int = 0
+
+    def __post_init__(self) -> None:
+        for column in self.columns.values():
+            column.setflags(write=False)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Mapping[str, Any]],
+        space: Space,
+        *,
+        smaller_is_better: bool,
+        planned: int,
+    ) -> Results:
+        """Make a table of rows.
+
+        Parameters
+        ----------
+        rows : iterable of mapping
+            What is missing in one becomes NaN (in a column of numbers) or None.
+        space : Space
+            What was searched.
+        smaller_is_better : bool
+            Whether the best value is the smallest.
+        planned : int
+            How many rows the whole search has.
+
+        Returns
+        -------
+        Results
+        """
+        rows = list(rows)
+        measured = dict.fromkeys(name for row in rows for name in row)
+        inner = [name for name in measured if name not in (*space, *RESERVED)]
+        first, last = RESERVED[:2], RESERVED[3:]
+        names = [*first, *space, "value", *inner, *last]
+        columns = {n: _column([row.get(n) for row in rows], text=n in last[:2]) for n in names}
+        return cls(columns, space, smaller_is_better, planned)
+
+    def __len__(self) -> int:
+        return len(self.columns["value"])
+
+    @overload
+    def __getitem__(self, key: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, key: str) -> onp.ndarray: ...
+    @overload
+    def __getitem__(self, key: Any) -> Any: ...
+    def __getitem__(self, key):
+        """Return a row (int), a column (str), or a part (slice, mask or array of indices)."""
+        if isinstance(key, str):
+            if key not in self.columns:
+                raise KeyError(f"there is no column {key!r}; there are {', '.join(self.columns)}")
+            return self.columns[key]
+        if isinstance(key, (int, onp.integer)):
+            return {n: _of_python(column[key]) for n, column in self.columns.items()}
+        picked = {n: column[key].copy() for n, column in self.columns.items()}
+        return Results(picked, self.space, self.smaller_is_better, self.planned)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[k] for k in range(len(self)))
+
+    def configuration(self, row: int) -> dict[str, Any]:
+        """Return the hyperparameters of a row, without those left out.
+
+        Parameters
+        ----------
+        row : int
+            Which.
+
+        Returns
+        -------
+        dict
+        """
+        found: dict[str, Any] = {}
+        values = self[row]
+        for name in self.space:
+            if self.space.is_active(name, found):
+                value = values[name]
+                found[name] = int(value) if self.space[name].integer else value
+        return found
+
+    @property
+    def complete(self) -> Results:
+        """The rows with a finite value."""
+        return self[self["state"] == "complete"]
+
+    @property
+    def sorted(self) -> Results:
+        """The rows from the best to the worst; those without a value come last."""
+        values = self["value"] if self.smaller_is_better else -self["value"]
+        return self[onp.argsort(values, kind="stable")]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The row with the best value."""
+        if not len(self.complete):
+            raise ValueError(
+                f"none of the {len(self)} trials is complete{self._first_error()}; there is no best"
+            )
+        return self.sorted[0]
+
+    def _first_error(self) -> str:
+        errors = [error for error in self["error"] if error]
+        return f" (the first: {errors[0]})" if errors else ""
+
+    def over_seeds(self) -> Results:
+        """Return one row a configuration: the means over its seeds.
+
+        Returns
+        -------
+        Results
+            With the further columns ``seeds``, how many there are, and ``value_std``, the standard
+            deviation of the value over them. A configuration of which one seed has no value has
+            none.
+        """
+        numbers = self["trial"]
+        rows = [self._mean(self[numbers == number]) for number in dict.fromkeys(numbers.tolist())]
+        table = Results.from_rows(
+            rows, self.space, smaller_is_better=self.smaller_is_better, planned=len(rows)
+        )
+        columns = {name: column for name, column in table.columns.items() if name != "seed"}
+        return replace(table, columns=columns)
+
+    def _mean(self, part: Results) -> dict[str, Any]:
+        failed = part[part["state"] != "complete"]
+        row = dict(failed[0] if len(failed) else part[0])
+        row["seeds"] = len(part)
+        del row["seed"]
+        for name, column in part.columns.items():
+            measured = name not in (*self.space, *RESERVED)
+            if (measured or name in ("value", "seconds")) and column.dtype != object:
+                row[name] = float(column.mean())
+        row["value_std"] = float(part["value"].std(ddof=1)) if len(part) > 1 else onp.nan
+        return row
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return the columns as lists, which JSON can hold.
+
+        Returns
+        -------
+        dict of str to list
+        """
+        return {name: column.tolist() for name, column in self.columns.items()}
+
+    def to_dataframe(self) -> Any:
+        """Return a `pandas.DataFrame`; pandas must be installed.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        import pandas
+
+        return pandas.DataFrame({name: column.copy() for name, column in self.columns.items()})
+
+    def to_study(self) -> Any:
+        """Return an Optuna study with these trials, for Optuna's own importances and pictures.
+
+        Returns
+        -------
+        optuna.study.Study
+            In memory; its trials have the same parameters and values.
+        """
+        from nnbook.search.study import rebuild
+
+        return rebuild(self)
+
+    # ------------------------------------------------------------------ what is shown
+
+    def _summary(self) -> str:
+        states = self["state"].tolist()
+        counts = ", ".join(
+            f"{states.count(state)} {state}"
+            for state in ("complete", "nan", "failed")
+            if state in states
+        )
+        text = f"{len(self)} of {self.planned} rows: {counts or 'nothing yet'}"
+        if "complete" in states:
+            best = self.sorted.configuration(0)
+            where = ", ".join(f"{name}={_shown(value)}" for name, value in best.items())
+            text += f"; best value {_shown(self.best['value'])} at {where}"
+        return f"Results({text})"
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
+        """The head and the rows to show; the middle of a long table is left out."""
+        names = [name for name in self.columns if name not in _ABOUT_TIME]
+        if not any(self["error"]):
+            names.remove("error")
+        shown = list(range(len(self)))
+        if len(self) > _SHOWN:
+            shown = [*shown[: _SHOWN // 2], -1, *shown[-_SHOWN // 2 :]]
+        rows = [["…"] * len(names) if k < 0 else [_shown(self[n][k]) for n in names] for k in shown]
+        return names, rows
+
+    def __repr__(self) -> str:
+        names, rows = self._cells()
+        widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+        text = [n in ("state", "error") for n in names]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if left else cell.rjust(width)
+                for cell, width, left in zip(row, widths, text, strict=True)
+            ).rstrip()
+            for row in ([names, *rows] if rows else [])
+        ]
+        return "\n".join([self._summary(), *lines])
+
+    def _repr_html_(self) -> str:
+        names, rows = self._cells()
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in rows
+        )
+        return (
+            f"<table><caption>{html.escape(self._summary())}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+def _column(values: list[Any], *, text: bool) -> onp.ndarray:
+    """Numbers as numbers, everything else (also booleans: one may be missing) as objects."""
+    kinds = {type(value) for value in values} - {type(None)}
+    if text or not kinds <= {int, float} or (values and not kinds):
+        column = onp.empty(len(values), dtype=object)
+        column[:] = values
+        return column
+    if kinds == {int} and None not in values:
+        return onp.array(values, dtype=onp.int64)
+    return onp.array([onp.nan if value is None else value for value in values], dtype=float)
+
+
+def _of_python(value: Any) -> Any:
+    return value.item() if isinstance(value, onp.generic) else value
+
+
+def _shown(value: Any) -> str:
+    value = _of_python(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
