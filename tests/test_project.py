@@ -30,12 +30,12 @@ PROJECT = CONFIGURATION["project"]
 
 # A module imports only from floors below its own, or from its own folder.
 FLOORS = {
-    0: {"_install", "_devices", "_frames"},
-    1: {"runtime", "schedules", "plots", "problems", "tape"},
+    0: {"_install", "_devices", "_frames", "_convolutions"},
+    1: {"runtime", "schedules", "plots", "problems", "tape", "findings", "_grid"},
     2: {"parameters", "data", "layers", "losses", "optim"},
     3: {"training", "curvature"},
     4: {"solvers", "checks", "monitors", "population"},
-    5: {"search", "ensemble", "pretraining"},
+    5: {"search", "ensemble", "pretraining", "zoo"},
     6: {"claims", "explore", "__main__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
@@ -304,6 +304,9 @@ def test_licences():
     assert "Yann LeCun" in data
     assert "Corinna Cortes" in data
     assert re.search(r"CC BY-SA 3\.0|Attribution-Share ?Alike 3\.0", data, re.IGNORECASE)
+    clothes = (PACKAGE / "data" / "fashion_mnist" / "LICENSE").read_text(encoding="utf-8")
+    assert "MIT License" in clothes
+    assert "Zalando SE" in clothes
 
 
 # -------------------------------------------------------------------------------- the builds
@@ -322,7 +325,8 @@ def builds(tmp_path_factory):
 
 
 DATA = [
-    f"nnbook/data/mnist/{name}"
+    f"nnbook/data/{folder}/{name}"
+    for folder in ("fashion_mnist", "mnist")
     for name in (
         "LICENSE",
         "train-images-idx3-ubyte.xz",
@@ -340,13 +344,14 @@ def test_the_wheel_has_data_and_licences_and_works(builds, tmp_path):
         archive.extractall(tmp_path)
     assert set(DATA) <= names
     info = f"nnbook-{nnbook.__version__}.dist-info"
-    for licence in ("LICENSE", "chapters/LICENSE", "nnbook/data/mnist/LICENSE"):
+    for licence in PROJECT["license-files"]:
         assert f"{info}/licenses/{licence}" in names
         expected = (ROOT / licence).read_bytes()
         assert (tmp_path / info / "licenses" / licence).read_bytes() == expected
     assert {name.split("/")[0] for name in names} == {"nnbook", info}
     code = (
-        "import nnbook; from nnbook import data; data.verify_mnist(); print(nnbook.__file__); "
+        "import nnbook; from nnbook import data; data.verify_mnist(); "
+        "data.load_small_fashion_mnist(); print(nnbook.__file__); "
         "import importlib.metadata; print(importlib.metadata.version('nnbook'))"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}

@@ -112,7 +112,7 @@ def activation(name: str | None) -> Any:
 
 
 def recommended_targets(activation: str | ScaledTanh) -> tuple[float, float]:
-    """Return the two targets that suit an output unit: f where its curvature |f″| is largest.
+    """Return the two targets that suit an output unit: f where its curvature f″ is largest in size.
 
     There the unit is about to leave its linear part, and still passes a good part of the gradient.
     For every f(x) = a tanh(bx) that is where tanh(bx) = ±1/√3, so the targets are 1/√3 = 57.7 % of
