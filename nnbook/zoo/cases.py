@@ -65,7 +65,8 @@ class Bug:
     mistake, symptom : str
         What was written wrongly; what one sees.
     caught_by : tuple of str
-        Checks and monitors that should notice; empty where none looks in the right place.
+        Checks and monitors that should notice; empty where none looks in the right place. It was
+        predicted before there were any; what does catch each bug is in the tests of the checks.
     missed_by : str
         One that plausibly does not notice.
     differs : str

@@ -1,0 +1,123 @@
+"""How the error of a difference depends on its step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as onp
+
+from nnbook.checks.differences import difference, relative_error
+from nnbook.checks.measuring import chosen_entries
+from nnbook.checks.twins import Twin, batch_for, preserved_luck
+from nnbook.training.loop import check_sizes
+
+__all__ = ["StepSweep", "sweep_h"]
+
+
+@dataclass(frozen=True, repr=False)
+class StepSweep:
+    """The errors of differences for each of several steps.
+
+    Attributes
+    ----------
+    h : numpy.ndarray, shape (k,)
+        The steps.
+    centred, forward : numpy.ndarray, shape (k, entries)
+        Relative errors of the two quotients, against automatic differentiation.
+    dtype : str
+        What was computed in.
+    """
+
+    h: onp.ndarray
+    centred: onp.ndarray
+    forward: onp.ndarray
+    dtype: str
+
+    @property
+    def best_h(self) -> float:
+        """The step at which the median error of the centred quotient is least."""
+        return float(self.h[onp.median(self.centred, axis=1).argmin()])
+
+    def __repr__(self) -> str:
+        error = float(onp.median(self.centred, axis=1).min())
+        return (
+            f"StepSweep({len(self.h)} steps, {self.centred.shape[1]} entries, {self.dtype}; the "
+            f"centred quotient is best at h = {self.best_h:.1e}: median relative error {error:.1e})"
+        )
+
+
+def sweep_h(
+    net: Any,
+    loss: Any,
+    x: Any,
+    y: Any,
+    h: Sequence[float] | None = None,
+    *,
+    per_parameter: int = 4,
+    examples: int = 6,
+    seed: int = 0,
+    dtype: str = "float64",
+) -> StepSweep:
+    """Measure the error of difference quotients for many steps: plotted, it is V-shaped.
+
+    To the right of the best step the neglected terms of the series prevail, to the left rounding.
+    Entries whose gradient is 0 are left out.
+
+    Parameters
+    ----------
+    net, loss, x, y
+        As for `check_gradients`; nothing is changed.
+    h : sequence of float, optional
+        The steps, > 0; by default two each power of ten from 1e-12 to 0.1.
+    per_parameter, examples, seed
+        As for `check_gradients`.
+    dtype : str
+        "float64" or "float32": of the loss by differences. The gradient to compare with is always
+        computed in float64.
+
+    Returns
+    -------
+    StepSweep
+
+    Raises
+    ------
+    ValueError, TypeError
+        A step that is not positive, or bad data, as for `nnbook.training.fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnbook import checks, layers, losses
+    >>> x, y = np.random.default_rng(0).normal(size=(6, 4)), np.array([0, 1, 2, 0, 1, 2])
+    >>> net = layers.mlp(4, [5], 3, "tanh", seed=0)
+    >>> sweep = checks.sweep_h(net, losses.softmax_cross_entropy, x, y, [1e-8, 1e-5, 1e-2])
+    >>> sweep.best_h
+    1e-05
+    """
+    check_sizes(per_parameter=per_parameter, examples=examples)
+    steps = onp.logspace(-12, -1, 23) if h is None else onp.asarray(h, dtype=float).reshape(-1)
+    if not (len(steps) and (steps > 0).all() and onp.isfinite(steps).all()):
+        raise ValueError(f"h is {h!r}; expected positive steps, such as [1e-7, 1e-5, 1e-3]")
+    if dtype not in ("float64", "float32"):
+        raise ValueError(f"dtype is {dtype!r}; expected 'float64' or 'float32'")
+    with preserved_luck():
+        chosen = batch_for(x, y, examples, seed)
+        exact = Twin(net, loss, *chosen, dtype="float64", seed=seed)
+        twin = exact if dtype == "float64" else Twin(net, loss, *chosen, dtype=dtype, seed=seed)
+        gradient, rng = exact.gradient(), onp.random.default_rng(seed)
+        entries = [
+            part.start + k
+            for part in exact.vector.slices.values()
+            for k in chosen_entries(gradient[part], per_parameter, rng)
+        ]
+        entries = [k for k in entries if gradient[k]]
+        if not entries:
+            raise ValueError("every gradient that was looked at is 0; expected some that are not")
+        quotients = [
+            [[difference(twin.along(k), 0.0, step, centred) for k in entries] for step in steps]
+            for centred in (True, False)
+        ]
+    centred, forward = (relative_error(gradient[entries], q) for q in quotients)
+    return StepSweep(steps, centred, forward, dtype)
