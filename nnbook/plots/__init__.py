@@ -8,6 +8,14 @@ nnbook is imported here; matplotlib is imported when something is drawn.
 
 from nnbook.plots.grids import plot_grid_of_tests
 from nnbook.plots.landscapes import plot_contours, plot_spectrum
+from nnbook.plots.monitors import (
+    plot_dead_units,
+    plot_filters,
+    plot_gap,
+    plot_histogram_history,
+    plot_ridges,
+    plot_update_ratios,
+)
 from nnbook.plots.runs import plot_comparison, plot_history, plot_schedule, plot_seeds
 from nnbook.plots.searches import plot_best_of, plot_importance, plot_parallel, plot_trials
 from nnbook.plots.style import PALETTE, use_style
@@ -17,13 +25,19 @@ __all__ = [
     "plot_best_of",
     "plot_comparison",
     "plot_contours",
+    "plot_dead_units",
+    "plot_filters",
+    "plot_gap",
     "plot_grid_of_tests",
+    "plot_histogram_history",
     "plot_history",
     "plot_importance",
     "plot_parallel",
+    "plot_ridges",
     "plot_schedule",
     "plot_seeds",
     "plot_spectrum",
     "plot_trials",
+    "plot_update_ratios",
     "use_style",
 ]

@@ -1,0 +1,272 @@
+"""Monitors that only use what an epoch has anyway: the losses."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as onp
+
+from nnbook.findings import Finding
+from nnbook.monitors.base import EpochMonitor, Record, examples_of, watched
+from nnbook.training import Run
+
+__all__ = ["Gap", "Gaps", "LossWiggle", "Wiggles"]
+
+_ENDS = 5  # minibatches at the start and at the end of an epoch
+
+
+@dataclass(frozen=True)
+class Wiggles(Record):
+    """What `LossWiggle` saw in one epoch.
+
+    Attributes
+    ----------
+    mean, spread : float
+        Mean and standard deviation of the minibatch losses.
+    wiggle : float
+        √(½ mean of squared differences between successive losses): their standard deviation but
+        for the trend.
+    first, last : float
+        The means of the first and of the last five.
+    """
+
+    mean: float
+    spread: float
+    wiggle: float
+    first: float
+    last: float
+
+
+class LossWiggle(EpochMonitor):
+    """How the minibatch losses go down in an epoch, and how much they scatter.
+
+    Cost: "free".
+
+    Parameters
+    ----------
+    every : int
+        Epochs between two records.
+    limit : int
+        Most records kept.
+
+    Notes
+    -----
+    Thresholds of `findings`:
+
+    - error: a loss that is no finite number; a mean in the last epoch above twice the first losses
+      of all; every epoch begins as high as the first did, after ending below two thirds of that;
+    - warning: a mean in the last epoch above twice the lowest; above 90 % of the first epoch's, in
+      three epochs or more.
+
+    References
+    ----------
+    von Neumann, Kent, Bellinson and Hart (1941), The mean square successive difference.
+    """
+
+    cost: ClassVar[str] = "free"
+    record_type: ClassVar[type[Record]] = Wiggles
+
+    def forget(self) -> None:
+        """Drop everything that was seen."""
+        super().forget()
+        self._infinite_at = 0
+        self._step: Any = None
+        self._new_epoch()
+
+    def _new_epoch(self) -> None:
+        self._first: list[float] = []
+        self._last: deque[float] = deque(maxlen=_ENDS)
+        self._count, self._sums, self._before = 0, onp.zeros(3), float("nan")
+
+    def on_fit_start(self, run: Run) -> None:
+        """Listen to the losses from now on."""
+        super().on_fit_start(run)
+        self._step = watched(run)
+        self._step.listeners.append(self._hear)
+
+    def on_epoch_start(self, run: Run) -> None:
+        """Begin anew."""
+        self._new_epoch()
+        self._steps_before = run.step
+
+    def _hear(self, losses: onp.ndarray) -> None:
+        if not onp.isfinite(losses).all() and not self._infinite_at:
+            bad = int(onp.argmin(onp.isfinite(losses)))
+            self._infinite_at = self._steps_before + self._count + bad + 1
+        with onp.errstate(all="ignore"):
+            steps = onp.diff(losses, prepend=self._before if self._count else losses[0])
+            self._sums += losses.sum(), (losses**2).sum(), (steps**2).sum()
+        self._count += len(losses)
+        self._before = losses[-1]
+        self._first += losses[: _ENDS - len(self._first)].tolist()
+        self._last.extend(losses)
+
+    def look(self, run: Run, row: dict[str, Any]) -> None:
+        """Sum the epoch up."""
+        self._step.tell()
+        total, squares, steps = self._sums / self._count
+        spread = max(squares - total**2, 0.0) ** 0.5
+        wiggle = (0.5 * steps * self._count / max(self._count - 1, 1)) ** 0.5
+        first, last = float(onp.mean(self._first)), float(onp.mean(self._last))
+        self._keep(Wiggles(run.epoch, run.step, float(total), float(spread), wiggle, first, last))
+
+    def on_fit_end(self, run: Run) -> None:
+        """Let go of the run."""
+        self._step = None
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what is conspicuous; the thresholds are in the class's notes."""
+        if self._step is not None:  # in the middle of an epoch, or after an exception
+            self._step.tell()
+        if self._infinite_at:
+            message = f"the loss is not finite at step {self._infinite_at}"
+            advice = "a smaller rate; look at the inputs, and for ln 0 or 0/0 in the loss"
+            return (self._find("error", message, advice),)
+        if not self._records:
+            return ()
+        mean, first, last = self["mean"], self["first"], self["last"]
+        found = []
+        if mean[-1] > 2 * first[0]:
+            message = f"the training loss has risen from {first[0]:.3g} to {mean[-1]:.3g}"
+            advice = "a smaller rate; check the gradient and the sign of the step"
+            found.append(self._find("error", message, advice))
+        elif mean[-1] > 2 * mean.min():
+            message = f"the training loss has risen from {mean.min():.3g} to {mean[-1]:.3g}"
+            found.append(self._find("warning", message, "a smaller rate, or let it decay"))
+        elif len(mean) >= 3 and mean[-1] > 0.9 * mean[0]:
+            message = f"the training loss has hardly fallen: {mean[0]:.3g}, then {mean[-1]:.3g}"
+            advice = "see whether 20 examples can be learnt by heart; try other rates"
+            found.append(self._find("warning", message, advice))
+        again = len(mean) >= 3 and (first[1:] > 0.8 * first[0]).all()
+        if again and (last[:-1] < 0.67 * first[1:]).all():
+            message = f"every epoch begins again at {first[1:].mean():.3g}, whatever was learnt"
+            advice = "what puts θ back, or in what order do the examples come?"
+            found.append(self._find("error", message, advice))
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Gaps(Record):
+    """What `Gap` saw after one epoch.
+
+    Attributes
+    ----------
+    train, validation : float
+        The training loss (the mean over the epoch's minibatches, each before its step) and the
+        validation loss.
+    accuracy : float
+        Of the validation examples; NaN where there are no classes.
+    """
+
+    train: float
+    validation: float
+    accuracy: float
+
+
+class Gap(EpochMonitor):
+    """The gap between the training and the validation loss.
+
+    Cost: "free". It needs the validation data that `fit` was given.
+
+    Parameters
+    ----------
+    every : int
+        Epochs between two records.
+    limit : int
+        Most records kept.
+
+    Notes
+    -----
+    Thresholds of `findings`:
+
+    - error: accuracy below half of what chance gives while the training loss has fallen; a
+      validation loss typically (in the median) above 100 times the training loss, in the first
+      three epochs;
+    - warning: the same above twice the training loss; above five times at the end; a validation
+      loss that ends above its first value while the training loss falls, or, smoothed over three
+      of eight epochs or more, a tenth above its lowest; accuracy within 1.5 times chance while the
+      training loss has fallen by 5 %; a run that was stopped at its best epoch;
+    - note: a validation loss below half the training loss, as dropout and penalties bring about;
+      no validation data.
+    """
+
+    cost: ClassVar[str] = "free"
+    record_type: ClassVar[type[Record]] = Gaps
+
+    def forget(self) -> None:
+        """Drop everything that was seen."""
+        super().forget()
+        self.chance, self._stopped, self._epochs = float("nan"), "", 0
+
+    def on_fit_start(self, run: Run) -> None:
+        """Count the classes."""
+        super().on_fit_start(run)
+        examples = examples_of(run)
+        if examples.classifies:
+            self.chance = 1 / len(onp.unique(examples.y.asnumpy()))
+
+    def look(self, run: Run, row: dict[str, Any]) -> None:
+        """Take the epoch's row."""
+        self._stopped, self._epochs = run.history.stopped, run.epoch
+        if "val_loss" in row:
+            accuracy = row.get("val_accuracy", float("nan"))
+            self._keep(Gaps(run.epoch, run.step, row["train_loss"], row["val_loss"], accuracy))
+
+    def on_fit_end(self, run: Run) -> None:
+        """See whether the run was stopped."""
+        self._stopped = run.history.stopped
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what is conspicuous; the thresholds are in the class's notes."""
+        if not self._records:
+            advice = "give fit validation=(x, y): overfitting cannot be seen without"
+            seen = (self._find("note", "there is no validation loss", advice),)
+            return seen if self._epochs else ()
+        train, validation = self["train"], self["validation"]
+        found = [*self._of_the_start(train, validation), *self._of_accuracy(train)]
+        found += self._of_the_end(train, validation)
+        if self._stopped and len(validation) >= 2 and validation.argmin() == len(validation) - 1:
+            message = "training was stopped although the last validation loss is the lowest"
+            advice = f"look at why it stopped: {self._stopped}"
+            found.append(self._find("warning", message, advice))
+        return tuple(found)
+
+    def _of_the_start(self, train: onp.ndarray, validation: onp.ndarray) -> list[Finding]:
+        with onp.errstate(all="ignore"):
+            ratio = float(onp.median(validation[:3] / train[:3]))
+        if not ratio > 2:
+            return []
+        message = f"the validation loss is {ratio:.2g} times the training loss from the start"
+        advice = "are the two prepared and labelled alike? Does a layer differ in use?"
+        return [self._find("error" if ratio > 100 else "warning", message, advice)]
+
+    def _of_accuracy(self, train: onp.ndarray) -> list[Finding]:
+        accuracy = self._records[-1].accuracy
+        learned = train[-1] < 0.95 * train[0]
+        if not (learned and accuracy < 1.5 * self.chance):
+            return []
+        message = f"accuracy is {accuracy:.1%}, chance {self.chance:.1%}, and the training loss"
+        advice = "compare the labels of the two sets, and the sign of the loss"
+        severity = "error" if accuracy < 0.5 * self.chance else "warning"
+        return [self._find(severity, f"{message} falls", advice)]
+
+    def _of_the_end(self, train: onp.ndarray, validation: onp.ndarray) -> list[Finding]:
+        found = []
+        smooth = onp.convolve(validation, onp.ones(3) / 3, "valid") if len(train) >= 8 else [1.0]
+        rising = train[-1] < train[0] and validation[-1] > validation[0]
+        if rising or smooth[-1] > 1.1 * min(smooth):
+            best = self._records[int(validation.argmin())].epoch
+            message = f"the validation loss has risen since epoch {best}"
+            advice = "stop early, regularise, or find more data; look for wrong labels"
+            found.append(self._find("warning", message, advice))
+        elif validation[-1] > 5 * train[-1]:
+            message = f"the validation loss is {validation[-1] / train[-1]:.2g} times the training"
+            advice = "regularise, or find more data; see that the two are prepared alike"
+            found.append(self._find("warning", f"{message} loss", advice))
+        elif len(train) >= 3 and validation[-1] < 0.5 * train[-1]:
+            message = f"the validation loss is {validation[-1] / train[-1]:.2g} of the training"
+            advice = "natural with dropout; else see that no example is in both sets"
+            found.append(self._find("note", f"{message} loss", advice))
+        return found
