@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from nnbook.findings import Finding, Findings
+from nnbook.findings import Findings
 from nnbook.monitors.activations import ActivationHistogram, Activations, DeadUnits, Units
 from nnbook.monitors.base import Monitor, Record
 from nnbook.monitors.epochs import Gap, Gaps, LossWiggle, Wiggles
@@ -48,8 +48,6 @@ __all__ = [
     "ActivationHistogram",
     "Activations",
     "DeadUnits",
-    "Finding",
-    "Findings",
     "Gap",
     "Gaps",
     "GradientHistogram",

@@ -300,7 +300,7 @@ class Gradients(Record):
 
 
 class GradientHistogram(StepMonitor):
-    """The distribution of |∂L/∂w| in each weight matrix.
+    """The distribution of the gradient's size, entry by entry, in each weight matrix.
 
     Cost: "cheap"; logarithms of at most 2,048 entries of each matrix, always the same, at the steps
     it looks at.
