@@ -1,9 +1,10 @@
-"""The training loop: `fit`, `evaluate`, callbacks, history and checkpoints."""
+"""The training loop: `fit`, `evaluate`, callbacks, history, checkpoints and the range test."""
 
 from nnbook.training.callbacks import Callback, EarlyStopping, Progress, ReduceOnPlateau
 from nnbook.training.checkpoint import Checkpoint, CheckpointError, CheckpointWarning
 from nnbook.training.history import History
 from nnbook.training.loop import evaluate, example_losses, fit
+from nnbook.training.range_test import RangeTest, range_test
 from nnbook.training.run import DivergedError, Run
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "EarlyStopping",
     "History",
     "Progress",
+    "RangeTest",
     "ReduceOnPlateau",
     "Run",
     "evaluate",
     "example_losses",
     "fit",
+    "range_test",
 ]
