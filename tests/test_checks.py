@@ -67,8 +67,10 @@ def test_noise_is_measured():
     noisy = lambda x: math.sin(1 + x) + 1e-8 * rng.normal()  # noqa: E731
     assert 2e-9 < noise_of(noisy, 1e-12) < 5e-8
     assert noise_of(lambda x: math.sin(1 + x), 1e-12) < 5e-16
-    assert best_step(1e-16) == pytest.approx(6.7e-6, rel=0.01)
-    assert best_step(1e-9) > 1e-3
+    assert best_step(1e-16, 1.0) == pytest.approx(6.7e-6, rel=0.01)
+    assert best_step(1e-9, 1.0) > 1e-3
+    assert best_step(1e-24, 1e-8) == best_step(1e-16, 1.0)  # whatever the unit of the loss
+    assert best_step(1e-16, 0.0) == best_step(0.0, 1.0) == 1e-6
 
 
 def slope(function, at, h=1e-5):
@@ -88,6 +90,9 @@ def test_where_a_kink_is():
     assert within.kink
     assert within.exact
     assert within.value == pytest.approx(1, rel=1e-6)
+    nearer = slope(lambda x: RELU(x) + np.sin(x), -3e-7)  # between h/100 and h/10
+    assert nearer.kink
+    assert not nearer.exact
     upon = slope(lambda x: RELU(x) + np.sin(x), 0.0)
     assert upon.kink
     assert not upon.exact
@@ -96,6 +101,14 @@ def test_where_a_kink_is():
     assert not near.exact
     beyond = slope(lambda x: RELU(x) + np.sin(x), -1e-4)
     assert not beyond.kink
+
+
+def test_a_kink_too_faint_to_place_raises_no_alarm():
+    """The jump of the slope shows at h and at h/10, and drowns in rounding at h/100."""
+    function = lambda x: 1 + 3e-8 * RELU(x + 1e-9)  # noqa: E731
+    found = slope_beside(function, function(0.0), 1e-8, 1e-5, 4e-16)
+    assert found.kink
+    assert not found.exact
 
 
 def test_a_kink_does_not_excuse_a_wrong_gradient():
@@ -137,6 +150,7 @@ def test_the_result_can_be_read(pair):
     assert all(p.checked == 8 for p in result.parameters)
     assert all(c.analytic == pytest.approx(c.numeric, abs=1e-9) for c in result.coordinates)
     assert "0.weight   32×64" in repr(result)
+    assert "worst relative error < 1e-7" in repr(result)  # its digits differ between machines
     assert result._repr_html_().count("<tr>") == 5
     with pytest.raises(AttributeError):
         result.h = 1
@@ -146,7 +160,7 @@ def test_the_result_can_be_read(pair):
     ("factor", "verdict", "passed"),
     [
         (1 + 1e-9, "happy", True),
-        (1 + 1e-5, "fine with kinks", True),
+        (1 + 1e-5, "fine for a loss with kinks", True),
         (1.001, "uneasy", False),
         (1.1, "wrong", False),
         (-1, "wrong", False),
@@ -167,6 +181,72 @@ def test_the_bands(pair, factor, verdict, passed):
         assert "opposite sign" in result.findings[0].advice
     if factor == 1.1:
         assert "1.1 times" in result.findings[0].advice
+
+
+class Tripled(mx.autograd.Function):
+    def forward(self, z):
+        return z * 1
+
+    def backward(self, slope):
+        return 3 * slope
+
+
+def test_slopes_too_small_to_be_judged_are_not_called_right(pair):
+    tiny = lambda z, y: 1e-9 * CE(Tripled()(z), y)  # noqa: E731
+    result = checks.check_gradients(digits_net(0), tiny, *pair)
+    assert not any(c.alarm for c in result.coordinates)
+    assert result.verdict == "wrong"
+    assert not result.passed
+    assert "multiply the loss" in result.findings[0].advice
+    right = checks.check_gradients(digits_net(0), lambda z, y: 1e-9 * CE(z, y), *pair)
+    assert right.passed, right
+
+
+def test_the_step_does_not_depend_on_the_unit_of_the_loss(pair):
+    steps = [
+        checks.check_gradients(digits_net(0), lambda z, y, c=c: c * CE(z, y), *pair).h
+        for c in (1e-8, 1.0, 1e8)
+    ]
+    assert max(steps) < 2 * min(steps)
+
+
+def test_one_wrong_slope_is_no_pattern(pair):
+    class OneOff(mx.autograd.Function):
+        def forward(self, z):
+            return z * 1
+
+        def backward(self, slope):
+            slope = slope.copy()
+            slope[0] *= 1.5
+            return slope
+
+    class Net(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.inside = digits_net(0)
+            self.offset = mx.gluon.Parameter("offset", shape=(10,), init="zeros")
+            self.offset.initialize()
+
+        def forward(self, x):
+            return self.inside(x) + OneOff()(self.offset.data())
+
+    result = checks.check_gradients(Net(), CE, *pair, per_parameter=10)
+    assert sum(c.alarm for c in result.coordinates) == 1
+    assert "times" not in result.findings[0].advice
+
+
+@pytest.mark.parametrize("h", [1e-5, 1e-4, 1e-3])
+def test_many_kinks_raise_no_alarm_at_any_step(h):
+    """A thousand examples bring kinks at every distance; then entries are left out instead."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1000, 10)).astype("float32"), rng.integers(0, 5, 1000)
+    for seed in range(3):
+        net = layers.mlp(10, [20], 5, "relu", seed=seed)
+        result = checks.check_gradients(
+            net, losses.hinge, x, y.astype("int32"), examples=1000, h=h, seed=seed
+        )
+        assert result.passed, result
+        assert h < 1e-3 or result.kinks > 0
 
 
 def test_every_parameter_is_checked_the_smallest_too():

@@ -14,8 +14,9 @@ __all__ = ["difference", "relative_error"]
 _MARGIN = 8.0
 # A difference quotient this close to the analytic slope is not looked at again.
 _CLOSE = 1e-6
-# Quotients of two widths that differ by more than this have kinks at every distance between.
-_SETTLED = 1e-3
+# The quotients at h/10 and h/100 of a smooth function agree to this. If they do not, kinks lie at
+# every distance, and none of the quotients can be trusted.
+_SETTLED = 1e-4
 
 
 def difference(
@@ -110,12 +111,14 @@ def noise_of(function: Callable[[float], float], spacing: float) -> float:
     return max(estimate, resolution)
 
 
-def best_step(noise: float) -> float:
+def best_step(noise: float, size: float) -> float:
     """Return the h at which rounding, noise/h, and the neglected term, h² f‴/6, are in balance.
 
-    It takes f‴ for 1; the balance is flat, so that the power of ten is what counts.
+    It takes f‴ for as large as the size of f, so that the unit of a loss does not matter; the
+    balance is flat, and the power of ten is what counts.
     """
-    return float(onp.clip((3 * max(noise, 1e-300)) ** (1 / 3), 1e-6, 1e-2))
+    relative = noise / size if size > 0 else 0.0
+    return float(onp.clip((3 * relative) ** (1 / 3), 1e-6, 1e-2))
 
 
 class Slope(NamedTuple):
@@ -147,7 +150,7 @@ def slope_beside(
     Where the centred quotient of width h disagrees, the reason may be a kink within h. Then the
     slopes to the left and to the right are taken at h/10 and h/100 too. Of a smooth function they
     differ by f″ h, ten times less at each; a kink within reach of h but not of h/10 shows in the
-    first pair alone; one that is nearer still keeps left and right apart at any h.
+    first pair alone. Where one is nearer, left and right stay apart, and there is no judgement.
 
     Parameters
     ----------
@@ -165,17 +168,17 @@ def slope_beside(
     if gap <= max(wide.rounding, _CLOSE * max(abs(wide.centred), abs(analytic))):
         return Slope(wide.centred, wide.rounding)
     near, nearest = (_quotients(function, middle, h / s, noise) for s in (10, 100))
-    if math.isfinite(wide.jump) and _stays(near, nearest, noise):
+    if math.isfinite(wide.jump) and _stays(near, nearest):
         return Slope(nearest.centred, nearest.rounding, kink=True, exact=False)
-    # Of two neighbouring quotients that agree, either is right.
-    first = abs(wide.centred - near.centred) + near.rounding
-    second = abs(near.centred - nearest.centred) + nearest.rounding
-    best = near if first <= second else nearest
-    if min(first, second) > best.rounding + _SETTLED * abs(best.centred) + 2 * nearest.rounding:
-        return Slope(best.centred, best.rounding, kink=True, exact=False)
     shrank = abs(near.jump) <= 0.3 * abs(wide.jump) + 2 * near.rounding
+    if not shrank:  # a kink nearer than h/10: at h/100 rounding may hide what is left of it
+        return Slope(nearest.centred, nearest.rounding, kink=True, exact=False)
+    apart = abs(near.centred - nearest.centred)
+    best = near if apart <= nearest.rounding else nearest
+    if apart > _SETTLED * abs(nearest.centred) + near.rounding + nearest.rounding:
+        return Slope(best.centred, best.rounding, kink=True, exact=False)
     moved = abs(best.centred - wide.centred) > best.rounding + wide.rounding
-    smooth = shrank and abs(near.jump) >= 0.03 * abs(wide.jump)
+    smooth = abs(near.jump) >= 0.03 * abs(wide.jump)
     return Slope(best.centred, best.rounding, kink=moved and not smooth)
 
 
@@ -194,7 +197,7 @@ def _quotients(
     )
 
 
-def _stays(near: _Quotients, nearest: _Quotients, noise: float) -> bool:
+def _stays(wider: _Quotients, narrower: _Quotients) -> bool:
     """Tell whether left and right remain apart as the step shrinks."""
-    apart = abs(nearest.jump) > max(4 * nearest.rounding, _CLOSE * abs(nearest.centred))
-    return apart and abs(nearest.jump) > 0.5 * abs(near.jump)
+    apart = abs(narrower.jump) > max(4 * narrower.rounding, _CLOSE * abs(narrower.centred))
+    return apart and abs(narrower.jump) > 0.5 * abs(wider.jump)

@@ -56,7 +56,7 @@ def check_gradients(
         apart, as "penalty": added to the loss it could hide errors there.
     h : float, optional
         The step; by default the cube root of three times the measured rounding error of the loss,
-        about 1e-5.
+        relative to the loss: about 1e-5.
     per_parameter : int
         How many entries of each parameter.
     examples : int
@@ -120,7 +120,8 @@ def check_gradients(
         coordinates += penalty_slopes(penalty, twin.vector, per_parameter, seed)[0]
         shapes["penalty"] = (len(twin.vector),)
     parameters = by_parameter(coordinates, shapes)
-    findings = [*findings, *(_wrong(coordinates, parameters, len(twin.x)) or lost)]
+    wrong = _wrong(coordinates, parameters, len(twin.x)) or _too_small(coordinates)
+    findings = [*findings, *(wrong or lost)]
     return GradientCheck(
         coordinates,
         parameters,
@@ -181,6 +182,21 @@ def _wrong(
     return [Finding(CHECK, severity, message, _hint(coordinates, n, wrong))]
 
 
+def _too_small(coordinates: Sequence[Coordinate]) -> list[Finding]:
+    """Say so where slopes disagree that are too small for an alarm."""
+    unsure = [c for c in coordinates if c.too_small]
+    if not unsure:
+        return []
+    worst = max(unsure, key=lambda c: c.relative_error)
+    message = (
+        f"{len(unsure)} of {len(coordinates)} slopes disagree, but by less than 1e-8: at "
+        f"{worst.parameter}{list(worst.index)} it is {worst.analytic:.3g}, by differences "
+        f"{worst.numeric:.3g}"
+    )
+    advice = "multiply the loss by a constant that brings its gradients near 1, and check again"
+    return [Finding(CHECK, "warning", message, advice)]
+
+
 def _hint(coordinates: Sequence[Coordinate], n: int, wrong: Sequence[ParameterCheck]) -> str:
     """Guess from the pattern of the errors where they come from."""
     alarms = [c for c in coordinates if c.alarm]
@@ -190,7 +206,7 @@ def _hint(coordinates: Sequence[Coordinate], n: int, wrong: Sequence[ParameterCh
             "detach) and for a backward pass that returns zeros"
         )
     ratios = onp.array([c.analytic / c.numeric for c in alarms if c.numeric])
-    if len(ratios) and onp.ptp(ratios) < 1e-3 * abs(ratios).max():
+    if len(ratios) > 1 and onp.ptp(ratios) < 1e-3 * abs(ratios).max():
         ratio = float(ratios.mean())
         if abs(ratio + 1) < 1e-3:
             return "every wrong slope has the opposite sign: look for a sign in a backward pass"

@@ -36,9 +36,8 @@ def make_twin(
 def slopes_of(twin: Twin, h: float | None, per_parameter: int, seed: int) -> Slopes:
     """Return the slopes at some entries of every parameter, the step and the noise."""
     gradient, rng = twin.gradient(), onp.random.default_rng(seed)
-    noise = _noise(twin, rng)
-    h = best_step(noise) if h is None else h
-    middle = twin.loss()
+    noise, middle = _noise(twin, rng), twin.loss()
+    h = best_step(noise, abs(middle)) if h is None else h
     found = []
     for name, part in twin.vector.slices.items():
         for k in chosen_entries(gradient[part], per_parameter, rng):
@@ -71,7 +70,7 @@ def penalty_slopes(penalty: Any, vector: ParameterVector, count: int, seed: int)
     gradient = onp.asarray(penalty.gradient(theta), dtype=float)
     rng, middle = onp.random.default_rng(seed), float(penalty.value(theta))
     noise = float(onp.finfo(float).eps) * max(abs(middle), 1e-300) * 4
-    h, found = best_step(noise), []
+    h, found = best_step(noise, abs(middle)), []
     for k in rng.permutation(onp.flatnonzero(theta))[:count]:
 
         def function(distance: float, k: int = k) -> float:
