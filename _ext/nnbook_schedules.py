@@ -32,6 +32,7 @@ def examples() -> dict[str, tuple[str, np.ndarray]]:
         "inverse_time_decay": "inverse_time_decay(0.1, 0.1)",
         "bengio_decay": "bengio_decay(0.1, 30)",
         "cosine": "cosine(0.1, 100)",
+        "cosine_restarts": "cosine_restarts(0.1, 34)",
         "warmup": "warmup(cosine(0.1, 100), 20)",
         "one_cycle": "one_cycle(0.1, 100)",
         "joined": "joined([cosine(0.1, 50), cosine(0.05, 50)], [50])",

@@ -40,6 +40,10 @@ EVERY = {
     "trials": lambda **kw: plots.plot_trials(TRIALS["rate"], TRIALS["loss"], log=True, **kw),
     "parallel": lambda **kw: plots.plot_parallel(TRIALS, TRIALS["loss"], log=["rate"], **kw),
     "best of": lambda **kw: plots.plot_best_of(X, 1 / X, 0.5 / X, 2 / X, "random", **kw),
+    "reliability": lambda **kw: plots.plot_reliability(
+        [0.3, 0.6, 0.9], [0.2, 0.5, 0.7], [9, 5, 50], "one model", **kw
+    ),
+    "disagreement": lambda **kw: plots.plot_disagreement([[0, 0.1], [0.1, 0]], **kw),
     "importance": lambda **kw: plots.plot_importance(
         ["learning_rate", "units"], [0.6, 0.1], [0.5, -0.1], [0.7, 0.2], "MNIST", **kw
     ),

@@ -16,6 +16,8 @@ DECAYS = [
     schedules.cosine(0.1, 50, final=0.01),
 ]
 OTHERS = [
+    schedules.cosine_restarts(0.1, 12, final=0.01, growth=2),
+    schedules.cosine_restarts(0.1, 9),
     schedules.warmup(schedules.cosine(0.1, 50), 10),
     schedules.one_cycle(0.1, 50),
     schedules.joined([0.1, schedules.cosine(0.1, 20), lambda t: 0.01 / (1 + t)], [10, 30]),
@@ -72,6 +74,27 @@ def test_joined_restarts_the_clock_of_each_part():
     one = schedules.cosine(1.0, 10)
     assert [rate(t) for t in (0, 5, 9, 10, 15, 20, 29)] == [one(t) for t in (0, 5, 9, 0, 5, 0, 9)]
     assert schedules.joined([0.1, 0.01], [5])(np.array([4, 5])).tolist() == [0.1, 0.01]
+
+
+@pytest.mark.parametrize("growth", [1, 2, 3])
+def test_cosine_restarts_is_one_cosine_after_another(growth):
+    rate = schedules.cosine_restarts(0.4, cycle=7, final=0.02, growth=growth)
+    lengths = [7 * growth**i for i in range(5)]
+    parts = [schedules.cosine(0.4, length, final=0.02) for length in lengths]
+    whole = schedules.joined(parts, np.cumsum(lengths)[:-1].tolist())
+    steps = np.arange(sum(lengths))
+    np.testing.assert_allclose(rate(steps), whole(steps), rtol=1e-12)
+    restarts = np.flatnonzero(rate(steps) == 0.4)
+    assert restarts.tolist() == [0, *np.cumsum(lengths)[:-1]]
+
+
+def test_cosine_restarts_at_every_restart_of_a_long_run():
+    # Each is a sum of powers of three, where floating-point logarithms go wrong.
+    rate = schedules.cosine_restarts(1.0, cycle=1, growth=3)
+    starts = np.array([(3**i - 1) // 2 for i in range(1, 30)])
+    assert (rate(starts) == 1.0).all()
+    assert (rate(starts[2:] - 1) < 0.05).all()
+    assert schedules.cosine_restarts(1.0, cycle=10)(10**12) == 1.0
 
 
 @pytest.mark.parametrize("rate", DECAYS + OTHERS)
@@ -176,6 +199,10 @@ def test_plateau_drives_a_training_run_through_a_callback():
         (lambda: schedules.inverse_time_decay(0.1, math.inf), ValueError, "rate is inf"),
         (lambda: schedules.bengio_decay(0.1, -3), ValueError, "constant_steps is -3"),
         (lambda: schedules.cosine(0.1, 10, final=0.2), ValueError, r"final is 0\.2, above"),
+        (lambda: schedules.cosine_restarts(0.1, 0), ValueError, "cycle is 0; .*at least 1"),
+        (lambda: schedules.cosine_restarts(0, 9), ValueError, "initial is 0"),
+        (lambda: schedules.cosine_restarts(0.1, 9, 0.2), ValueError, r"final is 0\.2, above"),
+        (lambda: schedules.cosine_restarts(0.1, 9, growth=1.5), TypeError, r"growth is 1\.5"),
         (lambda: schedules.warmup(0.1, 0), ValueError, "steps is 0"),
         (lambda: schedules.warmup("slow", 5), TypeError, "schedule is 'slow'"),
         (lambda: schedules.one_cycle(0.1, 10, rise=1), ValueError, "rise is 1; .*less"),

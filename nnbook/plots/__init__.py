@@ -6,6 +6,7 @@ blindness and a grey print. Given an `ax`, a function leaves the style to its ow
 nnbook is imported here; matplotlib is imported when something is drawn.
 """
 
+from nnbook.plots.ensembles import plot_disagreement, plot_reliability
 from nnbook.plots.grids import plot_grid_of_tests
 from nnbook.plots.landscapes import plot_contours, plot_spectrum
 from nnbook.plots.monitors import (
@@ -26,6 +27,7 @@ __all__ = [
     "plot_comparison",
     "plot_contours",
     "plot_dead_units",
+    "plot_disagreement",
     "plot_filters",
     "plot_gap",
     "plot_grid_of_tests",
@@ -33,6 +35,7 @@ __all__ = [
     "plot_history",
     "plot_importance",
     "plot_parallel",
+    "plot_reliability",
     "plot_ridges",
     "plot_schedule",
     "plot_seeds",

@@ -4,6 +4,7 @@ from nnbook.training.callbacks import Callback, EarlyStopping, Progress, ReduceO
 from nnbook.training.checkpoint import Checkpoint, CheckpointError, CheckpointWarning
 from nnbook.training.history import History
 from nnbook.training.loop import evaluate, example_losses, fit
+from nnbook.training.outputs import example_outputs
 from nnbook.training.range_test import RangeTest, range_test
 from nnbook.training.run import DivergedError, Run
 
@@ -21,6 +22,7 @@ __all__ = [
     "Run",
     "evaluate",
     "example_losses",
+    "example_outputs",
     "fit",
     "range_test",
 ]

@@ -14,7 +14,7 @@ from nnbook.losses import hinge, softmax_cross_entropy
 from nnbook.parameters import named_parameters
 from nnbook.runtime import mx, np
 
-__all__ = ["Examples", "Rows", "draw_rows", "number_of"]
+__all__ = ["Examples", "Rows", "draw_rows", "home", "number_of", "place"]
 
 Rows = onp.ndarray | slice  # of a minibatch: indices, or a stretch of the data
 
@@ -59,10 +59,10 @@ class Examples:
         self.net, self.loss = net, loss
         x, y = data
         check_examples(x, y, name=name)
-        device, dtype = _home(net)
-        self.x = _place(x, dtype, device)
+        device, dtype = home(net)
+        self.x = place(x, dtype, device)
         self.labelled = _is_integer(y)
-        self.y = _place(y, "int32" if self.labelled else dtype, device)
+        self.y = place(y, "int32" if self.labelled else dtype, device)
         n_outputs = self._probe(name)
         self.classifies = self.y.ndim == 1 and n_outputs > 1 and (self.labelled or _of_labels(loss))
         if self.classifies:
@@ -153,7 +153,7 @@ class Examples:
         return f"{x.shape} {zlib.crc32(x.tobytes()):08x} {zlib.crc32(y.tobytes()):08x}"
 
 
-def _home(net: Any) -> tuple[Context, str]:
+def home(net: Any) -> tuple[Context, str]:
     """Return the device and dtype of a network's parameters."""
     for parameter in named_parameters(net).values():
         if parameter._data is not None or parameter._deferred_init:
@@ -164,7 +164,7 @@ def _home(net: Any) -> tuple[Context, str]:
     raise ValueError("the network has no parameters")
 
 
-def _place(array: Any, dtype: str, device: Context) -> np.ndarray:
+def place(array: Any, dtype: str, device: Context) -> np.ndarray:
     """Bring an array to a device and dtype; what is already there is not copied."""
     if isinstance(array, mx.nd.NDArray):  # of either interface
         return array.as_np_ndarray().astype(dtype, copy=False).as_in_ctx(device)

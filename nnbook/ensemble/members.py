@@ -1,0 +1,377 @@
+"""Several models as one: run them, combine what they give, save and load them together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as onp
+from mxnet.gluon import Block
+
+from nnbook.ensemble.borders import checked_labels, checked_weights, finite
+from nnbook.ensemble.calibration import (
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+)
+from nnbook.ensemble.combining import (
+    average_logits,
+    average_outputs,
+    average_probabilities,
+    mixture_weights,
+    vote,
+)
+from nnbook.parameters import named_parameters
+from nnbook.runtime import np
+from nnbook.training import CheckpointError, example_outputs
+from nnbook.training.checkpoint import load_tree, save_tree
+
+__all__ = ["Ensemble"]
+
+_COMBINE: dict[str, Callable[[Any, Any], onp.ndarray]] = {
+    "probabilities": average_probabilities,
+    "logits": average_logits,
+    "votes": vote,
+    "outputs": average_outputs,
+}
+_KIND = "nnbook ensemble 1"
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Models of the same task that predict together.
+
+    Parameters
+    ----------
+    members : sequence of callable
+        Gluon networks of any kind, each on any device, or functions from NumPy examples (n, …) to
+        an array with a row for each. For classes they give logits, shape (n, C); a function that
+        gives probabilities takes part with their logarithm.
+    combine : {"probabilities", "logits", "votes", "outputs"}
+        What is averaged: softmax(z), or z before the softmax (a geometric mean), or votes for the
+        most probable class; or the outputs as they are, for regression.
+    weights : array, shape (M,), optional
+        One for each member, at least 0; divided by their sum. By default all the same.
+
+    Attributes
+    ----------
+    members : tuple of callable
+        As given: nothing is copied, and nothing of them is changed.
+    weights : numpy.ndarray, shape (M,)
+        Of sum 1; read-only.
+
+    Raises
+    ------
+    TypeError
+        A member cannot be called.
+    ValueError
+        No member, an unknown `combine`, or weights that are negative, all 0 or not M.
+
+    Examples
+    --------
+    >>> from nnbook import data, ensemble, layers
+    >>> x, y = data.two_gaussians(rng=0)
+    >>> both = ensemble.Ensemble([layers.mlp(2, [4], 2, seed=seed) for seed in range(2)])
+    >>> both
+    Ensemble(2 members, combine='probabilities')
+    >>> both.outputs(x).shape, both(x).shape, both.predict(x).shape
+    ((2, 100, 2), (100, 2), (100,))
+    """
+
+    members: Sequence[Callable[[Any], Any]]
+    combine: str = "probabilities"
+    weights: Any = None
+
+    def __post_init__(self) -> None:
+        if callable(self.members):
+            raise TypeError(
+                f"members is one {type(self.members).__name__}; expected a sequence of them"
+            )
+        members = tuple(self.members)
+        if not members:
+            raise ValueError("members is empty; expected at least one network or function")
+        for k, member in enumerate(members):
+            if not callable(member):
+                raise TypeError(
+                    f"member {k} is a {type(member).__name__}; expected a network or a function"
+                )
+        if self.combine not in _COMBINE:
+            raise ValueError(f"combine is {self.combine!r}; expected one of {list(_COMBINE)}")
+        weights = checked_weights(self.weights, len(members))
+        weights.flags.writeable = False
+        object.__setattr__(self, "members", members)
+        object.__setattr__(self, "weights", weights)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, which: int | slice | Sequence[int]) -> Ensemble:
+        """Return the ensemble of some members, their weights in proportion."""
+        rows = onp.arange(len(self))[which]
+        chosen = onp.atleast_1d(rows)
+        return replace(
+            self, members=[self.members[k] for k in chosen], weights=self.weights[chosen]
+        )
+
+    def __repr__(self) -> str:
+        weights = ""
+        if onp.ptp(self.weights) > 0:
+            weights = f", weights=[{', '.join(f'{w:.3g}' for w in self.weights)}]"
+        plural = "s" if len(self) > 1 else ""
+        return f"Ensemble({len(self)} member{plural}, combine={self.combine!r}{weights})"
+
+    def outputs(self, x: Any, batch_size: int = 1000) -> onp.ndarray:
+        """Run examples through every member, with dropout off.
+
+        Parameters
+        ----------
+        x : array, shape (n, …)
+            Examples, NumPy or MXNet.
+        batch_size : int
+            How many at once.
+
+        Returns
+        -------
+        numpy.ndarray, shape (M, n, …)
+            What each gives, before anything is combined: the functions of `nnbook.ensemble` take
+            it.
+
+        Raises
+        ------
+        ValueError
+            No examples, or members that give different shapes.
+        """
+        shapes = [example_outputs(member, x[:1]).shape[1:] for member in self.members]
+        for k, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise ValueError(
+                    f"member {k} gives each example outputs of shape {shape}, member 0 of shape "
+                    f"{shapes[0]}; expected the same of all"
+                )
+        return onp.stack([example_outputs(member, x, batch_size) for member in self.members])
+
+    def __call__(self, x: Any, batch_size: int = 1000) -> onp.ndarray:
+        """Combine what the members give.
+
+        Parameters
+        ----------
+        x, batch_size
+            As for `outputs`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, C)
+            Probabilities (of votes, their shares); for regression the mean outputs, shape (n, …).
+        """
+        return _COMBINE[self.combine](self.outputs(x, batch_size), self.weights)
+
+    def predict(self, x: Any, batch_size: int = 1000) -> onp.ndarray:
+        """Return the most probable class of every example.
+
+        Parameters
+        ----------
+        x, batch_size
+            As for `outputs`.
+
+        Returns
+        -------
+        numpy.ndarray of int, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            The ensemble is one for regression.
+        """
+        if self.combine == "outputs":
+            raise ValueError(
+                "the ensemble averages outputs, so it has no classes; call it for its outputs, or "
+                "make it with combine='probabilities'"
+            )
+        return self(x, batch_size).argmax(axis=1)
+
+    def evaluate(self, data: tuple[Any, Any], batch_size: int = 1000) -> dict[str, float]:
+        """Score the combined prediction.
+
+        Parameters
+        ----------
+        data : tuple of array
+            ``(x, y)``: examples, and class labels (n,) or, for regression, targets.
+        batch_size : int
+            How many examples at once.
+
+        Returns
+        -------
+        dict
+            ``loss`` (the negative log-likelihood in nats), ``accuracy``, ``brier`` and
+            ``calibration_error`` (expected, in 15 bins). For regression ``loss`` alone, half the
+            squared error as in `nnbook.losses.squared_error`.
+
+        Raises
+        ------
+        ValueError
+            Labels out of range, or targets of another shape than the outputs.
+        """
+        x, y = _pair(data)
+        combined = self(x, batch_size)
+        if self.combine == "outputs":
+            targets = finite(y, "targets")
+            if targets.shape != combined.shape:
+                raise ValueError(
+                    f"targets have the shape {targets.shape}; expected {combined.shape}, that of "
+                    "the outputs"
+                )
+            return {"loss": float(0.5 * ((combined - targets) ** 2).sum() / len(targets))}
+        labels = checked_labels(y, combined.shape)
+        return {
+            "loss": negative_log_likelihood(combined, labels),
+            "accuracy": float((combined.argmax(axis=1) == labels).mean()),
+            "brier": brier_score(combined, labels),
+            "calibration_error": expected_calibration_error(combined, labels),
+        }
+
+    def fit_weights(self, validation: tuple[Any, Any], batch_size: int = 1000) -> Ensemble:
+        """Find the weights under which validation labels are most likely (`mixture_weights`).
+
+        Parameters
+        ----------
+        validation : tuple of array
+            ``(x, y)`` that no member was trained on.
+        batch_size : int
+            How many examples at once.
+
+        Returns
+        -------
+        Ensemble
+            Of the same members with other weights.
+
+        Raises
+        ------
+        ValueError
+            The ensemble does not average probabilities, or labels are out of range.
+        """
+        if self.combine != "probabilities":
+            raise ValueError(
+                f"the ensemble averages {self.combine}; the weights of a mixture are those of "
+                "probabilities. Make it with combine='probabilities'"
+            )
+        x, y = _pair(validation)
+        outputs = self.outputs(x, batch_size)
+        members = [average_probabilities(member[None]) for member in outputs]
+        return replace(self, weights=mixture_weights(members, y))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save all members' parameters, the weights and how they combine to one file.
+
+        It is written atomically, with its size and SHA-256; what was at `path` moves to `path` +
+        ``.previous``.
+
+        Parameters
+        ----------
+        path : path
+            Where.
+
+        Raises
+        ------
+        TypeError
+            A member is no Gluon network.
+        ValueError
+            A member's parameters have no values yet.
+        CheckpointError
+            The disk refuses.
+        """
+        for k, member in enumerate(self.members):
+            if not isinstance(member, Block):
+                raise TypeError(
+                    f"member {k} is a {type(member).__name__}; only Gluon networks can be saved, "
+                    "since a file can hold parameters but no code"
+                )
+        tree = {
+            "kind": _KIND,
+            "combine": self.combine,
+            "weights": self.weights,
+            "members": [
+                {name: p.data().asnumpy() for name, p in _ready(member, k).items()}
+                for k, member in enumerate(self.members)
+            ],
+        }
+        save_tree(path, tree)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], build: Callable[[int], Any]) -> Ensemble:
+        """Load what `save` wrote into new networks.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        build : callable
+            ``build(k)`` returns an initialised network of member k's architecture, a new one for
+            each; its values are replaced.
+
+        Returns
+        -------
+        Ensemble
+            With the parameters and running statistics that were saved, bit for bit.
+
+        Raises
+        ------
+        CheckpointError
+            The file is missing, truncated, damaged or no ensemble.
+        TypeError, ValueError
+            A network is of another architecture or dtype, or built twice; no network is changed.
+        """
+        tree = load_tree(path)
+        if tree.get("kind") != _KIND:
+            raise CheckpointError(f"{path} holds no ensemble; read it with what wrote it")
+        saved = tree["members"]
+        nets = [build(k) for k in range(len(saved))]
+        if len({id(net) for net in nets}) < len(nets):
+            raise ValueError("build returned the same network twice; expected a new one each time")
+        for k, (net, values) in enumerate(zip(nets, saved, strict=True)):
+            _check_fits(net, values, k)
+        for net, values in zip(nets, saved, strict=True):
+            for name, parameter in named_parameters(net).items():
+                value = values[name]
+                parameter.set_data(np.array(value, dtype=value.dtype))
+        return cls(nets, tree["combine"], tree["weights"])
+
+
+def _pair(data: Any) -> tuple[Any, Any]:
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise TypeError(f"data is a {type(data).__name__}; expected a pair (x, y) of arrays")
+    return data[0], data[1]
+
+
+def _ready(net: Any, k: int) -> dict[str, Any]:
+    """Return a network's parameters, which must have values."""
+    parameters = named_parameters(net)
+    for name, parameter in parameters.items():
+        if parameter._data is None:
+            raise ValueError(
+                f"parameter {name!r} of member {k} has no values yet; initialise the network, and "
+                "run one batch through it if its shapes are deferred"
+            )
+    return parameters
+
+
+def _check_fits(net: Any, values: dict[str, onp.ndarray], k: int) -> None:
+    """Refuse a network whose parameters are not those that were saved."""
+    parameters = _ready(net, k)
+    differing = sorted(parameters.keys() ^ values.keys())
+    if differing:
+        where = "file" if differing[0] in values else "network"
+        raise ValueError(
+            f"member {k}: parameter {differing[0]!r} is only in the {where}; build({k}) must "
+            "return the architecture that was saved"
+        )
+    for name, parameter in parameters.items():
+        mine = tuple(parameter.shape), onp.dtype(parameter.dtype).name
+        theirs = values[name].shape, values[name].dtype.name
+        if mine != theirs:
+            raise ValueError(
+                f"member {k}: parameter {name!r} is {mine[1]} of shape {mine[0]}, the file has "
+                f"{theirs[1]} of shape {theirs[0]}; build({k}) must return the architecture and "
+                "dtype that were saved"
+            )
