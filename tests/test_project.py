@@ -343,6 +343,7 @@ def test_the_wheel_has_data_and_licences_and_works(builds, tmp_path):
         names = set(archive.namelist())
         archive.extractall(tmp_path)
     assert set(DATA) <= names
+    assert {path.relative_to(ROOT).as_posix() for path in SOURCES} <= names
     info = f"nnbook-{nnbook.__version__}.dist-info"
     for licence in PROJECT["license-files"]:
         assert f"{info}/licenses/{licence}" in names
@@ -368,6 +369,9 @@ def test_the_sdist_has_everything_that_the_commands_need(builds):
         names = {name.partition("/")[2] for name in archive.getnames()}
     needed = {"Makefile", "pyproject.toml", "requirements.lock", "environment.yml", "conftest.py"}
     needed |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "Dockerfile"}
+    needed |= {
+        f"examples/{name}.py" for name in ("check_my_gradients", "search", "schedule", "ensemble")
+    }
     needed |= {"_config.yml", "_toc.yml", "LICENSE", "chapters/LICENSE", "tests/test_project.py"}
     assert needed | set(DATA) <= names
     assert not {name for name in names if "__pycache__" in name or name.startswith(".venv")}
