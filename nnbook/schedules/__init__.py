@@ -12,13 +12,13 @@ from nnbook.schedules.decay import (
     bengio_decay,
     constant,
     cosine,
-    cosine_restarts,
     exponential_decay,
     inverse_time_decay,
     one_cycle,
     step_decay,
 )
 from nnbook.schedules.plateau import PlateauState, on_plateau
+from nnbook.schedules.restarts import cosine_restarts
 
 __all__ = [
     "PlateauState",
