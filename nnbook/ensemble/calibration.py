@@ -112,17 +112,17 @@ class Reliability:
 
     @property
     def gap(self) -> onp.ndarray:
-        """The distance |accuracy − confidence| of every bin, 0 in an empty one."""
+        """The distance between accuracy and confidence in every bin, 0 in an empty one."""
         return onp.nan_to_num(onp.abs(self.accuracy - self.confidence))
 
     @property
     def expected_calibration_error(self) -> float:
-        """Σ_b (n_b / n) |accuracy_b − confidence_b|."""
+        """Σ_b (n_b / n) abs(accuracy_b − confidence_b)."""
         return float(self.count @ self.gap / self.count.sum())
 
     @property
     def maximum_calibration_error(self) -> float:
-        """max_b |accuracy_b − confidence_b|, however few examples are in the bin."""
+        """max_b abs(accuracy_b − confidence_b), however few examples are in the bin."""
         return float(self.gap.max())
 
     def __repr__(self) -> str:
