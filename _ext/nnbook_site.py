@@ -1,14 +1,16 @@
 """Sphinx extension: what makes the site complete without any other host.
 
 It copies the MathJax files that are used, takes out thebe (whose script loads from elsewhere and
-raises an error on every page even when it is off) and the font preloads, shows launch buttons
-when ``NNBOOK_REPOSITORY_URL`` is set, and warns about images without alternative text.
+raises an error on every page even when it is off), the font preloads, and the sliders' pictures in
+the notebooks to download, shows launch buttons when ``NNBOOK_REPOSITORY_URL`` is set, and warns
+about images without alternative text.
 """
 
 from __future__ import annotations
 
 import html
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -139,6 +141,24 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
             shutil.copy2(source / part, target / part)
 
 
+def thin_downloads(app: Sphinx, error: Exception | None) -> None:
+    """Take the sliders' pictures, half of the site, out of the notebooks that a page offers.
+
+    The page itself has them, and Jupyter shows them only where it trusts a file; running the
+    notebook makes them anew. All other outputs stay, to compare one's own with.
+    """
+    if error is not None or app.builder.format != "html":
+        return
+    for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        outputs = [data for cell in notebook["cells"] for data in cell.get("outputs", [])]
+        for data in (output["data"] for output in outputs if "data" in output):
+            if "data:image" in "".join(data.get("text/html", "")):
+                del data["text/html"]
+        text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
+        path.write_text(text + "\n", encoding="utf-8")
+
+
 def stamp(app: Sphinx, error: Exception | None) -> None:
     """Leave a mark of a build without warnings; the tests of the site rebuild what is older.
 
@@ -163,6 +183,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", remove_preloads)
     app.connect("build-finished", write_index, priority=900)  # after it has been written
+    app.connect("build-finished", thin_downloads)
     app.connect("build-finished", stamp)
     return {
         "version": "1",

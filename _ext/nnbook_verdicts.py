@@ -124,11 +124,11 @@ def problems(claims: list[Record], records: dict[str, list[Record]]) -> list[str
 
 
 def evidence(record: Record) -> list[str]:
-    """Return what each decision of a verdict rests on, in the package's own words."""
+    """Return how each part of a verdict came out, and what that rests on."""
     from nnbook.claims import Decision
 
     decisions = [Decision(**decision) for decision in record.get("decisions", [])]
-    return [f"{decision.statement}: {decision.evidence}" for decision in decisions]
+    return [f"{each.outcome} · {each.statement}: {each.evidence}" for each in decisions]
 
 
 class VerdictTable(SphinxDirective):

@@ -68,7 +68,7 @@ def test_every_decision_says_what_it_rests_on() -> None:
     common = {"outcome": "confirmed", "threshold": 1.0}
     decision = {"statement": "online is faster", "kind": "interval"} | common | seeds
     (words,) = verdicts.evidence({"decisions": [decision]})
-    assert words.startswith("online is faster: 2.03 epochs (95 % interval 1.8 to 2.2 epochs")
+    assert words.startswith("confirmed · online is faster: 2.03 epochs (95 % interval 1.8 to 2.2")
     assert verdicts.evidence({}) == []
 
 
