@@ -172,6 +172,16 @@ def test_relative_links_lead_somewhere_and_pictures_have_a_text(name):
     assert [target for bang, alt, target in links if bang and len(alt) < 20] == []
 
 
+def test_the_readme_counts_the_chapters_and_the_verdicts():
+    claims = load(ROOT / "chapters" / "claims.yml")
+    words = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    found = re.search(r"has (\w+) chapters \((.+?)\) and (\d+) verdicts", words)
+    number, named, verdicts = found.groups()
+    chapters = {claim["chapter"] for claim in claims}
+    assert len(chapters) == len(named.split(",")) == {"six": 6, "seven": 7, "eight": 8}[number]
+    assert int(verdicts) == len(claims)
+
+
 def test_the_picture_is_small():
     content = (GITHUB / "readme.png").read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
