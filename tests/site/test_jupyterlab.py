@@ -75,7 +75,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[tupl
         yield f"{address}/tree/figure.ipynb?reset", notebook, browser
     finally:
         server.terminate()
-        server.wait(20)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:  # it waits for a kernel that does not answer
+            server.kill()
+            server.wait(20)
         for name, value in before.items():
             os.environ.pop(name)
             if value is not None:
