@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -33,14 +32,71 @@ from nnbook.explore import explore_grid
 
 explore_grid(**optim.unit_tests(optim.sgd(0.1), seeds=2).grid(), alt="outcomes")"""
 ROOT = Path(__file__).resolve().parents[2]
+OUTPUT = ".jp-Notebook .jp-OutputArea-output"
+
+
+class Lab:
+    """A JupyterLab of its own, on a folder."""
+
+    def __init__(self, home: Path):
+        self.home = home
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"http://127.0.0.1:{free.getsockname()[1]}/lab"
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        options = [
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+            f"--port={self.address.split(':')[-1].removesuffix('/lab')}",
+            f"--ServerApp.root_dir={self.home}",
+            "--ServerApp.port_retries=0",
+            "--IdentityProvider.token=",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.news_url=",
+            "--LabApp.extension_manager=readonly",  # the other one asks a package index
+        ]
+        command = [sys.executable, "-m", "jupyter", "lab", *options]
+        with (self.home / "log").open("a") as log:
+            self.server = subprocess.Popen(command, cwd=self.home, stdout=log, stderr=log)
+        for _ in range(300):
+            assert self.server.poll() is None, "JupyterLab ended before it answered"
+            try:
+                urllib.request.urlopen(self.address, timeout=2).close()
+                return
+            except OSError:
+                time.sleep(0.2)
+        pytest.fail("JupyterLab did not answer in a minute")
+
+    def stop(self) -> None:
+        """Stop the server; its kernels end with it."""
+        self.server.terminate()
+        try:
+            self.server.wait(10)
+        except subprocess.TimeoutExpired:  # it waits for a kernel that does not answer
+            self.server.kill()
+            self.server.wait(10)
+
+    def open(self, browser: Any, name: str, shown: str) -> Any:
+        """Open a notebook in a new window; wait for an output, and for the kernel.
+
+        A page that is closed while a kernel connects can leave JupyterLab waiting for ever.
+        """
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        page.goto(f"{self.address}/tree/{name}?reset")
+        page.wait_for_selector(f"{OUTPUT} {shown}", timeout=60_000)
+        page.wait_for_selector("[data-status=idle]", timeout=60_000)
+        return page
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[tuple[str, Path, Any]]:
-    """A JupyterLab of its own, with a notebook as `make run` would commit it."""
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab with two notebooks as `make run` would commit them."""
     home = tmp_path_factory.mktemp("lab")
-    notebook = home / "figure.ipynb"
-    for path, source in ((notebook, SOURCE), (home / "grid.ipynb", GRID)):
+    paths = home / "figure.ipynb", home / "grid.ipynb"
+    for path, source in zip(paths, (SOURCE, GRID), strict=True):
         cells = [nbformat.v4.new_code_cell(source)]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     settings = {
@@ -50,114 +106,82 @@ def lab(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[tupl
         "IPYTHONDIR": str(home / "ipython"),
         "PYTHONPATH": str(ROOT),
     }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    notebooks.execute([notebook, home / "grid.ipynb"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = [
-        "--no-browser",
-        "--allow-root",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-        f"--ServerApp.root_dir={home}",
-        "--IdentityProvider.token=",
-        "--LabApp.expose_app_in_browser=True",
-        "--LabApp.news_url=",
-    ]
-    command = [sys.executable, "-m", "jupyter", "lab", *options]
-    with (home / "log").open("w") as log:
-        server = subprocess.Popen(command, cwd=home, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}/lab"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        notebooks.execute(list(paths))
+        server = Lab(home)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def trust(notebook: Path) -> None:
+    """Sign a notebook, so that JupyterLab shows all of its outputs."""
+    command = [sys.executable, "-m", "jupyter", "trust", str(notebook)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def run_all(lab: Lab, browser: Any, page: Any, shown: str) -> Any:
+    """Run all cells until something shows; once more with a new server if nothing does.
+
+    Now and then a kernel of JupyterLab never answers, and nothing in the notebook can change that.
+    """
+    from playwright.sync_api import TimeoutError
+
+    run = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+    page.evaluate(run)
     try:
-        _wait_for(address, server)
-        yield f"{address}/tree/figure.ipynb?reset", notebook, browser
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:  # it waits for a kernel that does not answer
-            server.kill()
-            server.wait(20)
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-
-
-def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(150):
-        assert server.poll() is None, "JupyterLab ended before it answered"
-        try:
-            urllib.request.urlopen(address, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail("JupyterLab did not answer in 30 seconds")
-
-
-def _open(lab: tuple[str, Path, Any]) -> Any:
-    address, _, browser = lab
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.goto(address)
-    page.wait_for_selector(".jp-Notebook .jp-OutputArea-output img", timeout=30_000)
+        page.wait_for_selector(shown, timeout=60_000)
+    except TimeoutError:
+        page.context.close()
+        lab.stop()
+        lab.start()
+        page = lab.open(browser, "figure.ipynb", "img")
+        page.evaluate(run)
+        page.wait_for_selector(shown, timeout=60_000)
     return page
 
 
-def test_a_figure_in_jupyterlab(lab: tuple[str, Path, Any]) -> None:
-    output = ".jp-Notebook .jp-OutputArea-output"
-
-    page = _open(lab)  # not trusted: the first frame shows, and nothing that does not work
-    assert page.locator(f"{output} img").bounding_box()["width"] > 100
-    assert page.locator(f"{output} img").get_attribute("alt") == "a line (rate 0.1)"
-    assert page.locator(f"{output} input[type=range]").count() == 0
-    assert "model not found" not in page.locator(output).inner_text()
+def test_a_figure_in_jupyterlab(lab: Lab, browser: Any) -> None:
+    page = lab.open(browser, "figure.ipynb", "img")  # not trusted: the first frame, and no more
+    assert page.locator(f"{OUTPUT} img").bounding_box()["width"] > 100
+    assert page.locator(f"{OUTPUT} img").get_attribute("alt") == "a line (rate 0.1)"
+    assert page.locator(f"{OUTPUT} input[type=range]").count() == 0
+    assert "model not found" not in page.locator(OUTPUT).inner_text()
     page.context.close()
 
-    command = [sys.executable, "-m", "jupyter", "trust", str(lab[1])]
-    subprocess.run(command, check=True, capture_output=True)
-    page = _open(lab)  # trusted: the sliders of the page work without a kernel
+    trust(lab.home / "figure.ipynb")
+    page = lab.open(browser, "figure.ipynb", "img")  # trusted: the page's sliders, without a kernel
     page.get_by_label("rate").focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator(f"{output} img").get_attribute("alt") == "a line (rate 0.5)"
-    assert page.locator(f"{output} output").inner_text() == "0.5"
+    assert page.locator(f"{OUTPUT} img").get_attribute("alt") == "a line (rate 0.5)"
+    assert page.locator(f"{OUTPUT} output").inner_text() == "0.5"
 
-    page.wait_for_selector("[data-status=idle]", timeout=60_000)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_selector(f"{output} .widget-html img", timeout=60_000)  # run: the live form
-    image = page.locator(f"{output} .widget-html img")
+    page = run_all(lab, browser, page, f"{OUTPUT} .widget-html img")  # run: the live form
+    image = page.locator(f"{OUTPUT} .widget-html img")
     before = image.get_attribute("src")
-    page.locator(f"{output} .noUi-handle").focus()
+    page.locator(f"{OUTPUT} .noUi-handle").focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector(f"{output} .widget-html img[alt='a line (rate 0.5)']")
+    page.wait_for_selector(f"{OUTPUT} .widget-html img[alt='a line (rate 0.5)']")
     assert image.get_attribute("src") != before
-    assert page.locator(f"{output} .widget-readout").inner_text() == "0.5"
+    assert page.locator(f"{OUTPUT} .widget-readout").inner_text() == "0.5"
     page.context.close()
 
 
-def test_a_grid_in_jupyterlab(lab: tuple[str, Path, Any]) -> None:
-    address, notebook, browser = lab
-    grid = notebook.with_name("grid.ipynb")
-    output = ".jp-Notebook .jp-OutputArea-output"
-
-    def opened() -> Any:
-        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-        page.goto(address.replace("figure.ipynb", "grid.ipynb"))
-        page.wait_for_selector(f"{output} table", timeout=30_000)
-        return page
-
-    page = opened()  # not trusted: the table shows, and nothing that does not work
-    assert page.locator(f"{output} tbody td").count() == 60
-    assert page.locator(f"{output} tbody td").first.inner_text() == "✓"
-    assert page.locator(f"{output} button").count() == 0
+def test_a_grid_in_jupyterlab(lab: Lab, browser: Any) -> None:
+    page = lab.open(browser, "grid.ipynb", "table")  # not trusted: the table, and no more
+    assert page.locator(f"{OUTPUT} tbody td").count() == 60
+    assert page.locator(f"{OUTPUT} tbody td").first.inner_text() == "✓"
+    assert page.locator(f"{OUTPUT} button").count() == 0
     page.context.close()
 
-    command = [sys.executable, "-m", "jupyter", "trust", str(grid)]
-    subprocess.run(command, check=True, capture_output=True)
-    page = opened()  # trusted: the same as on the page
+    trust(lab.home / "grid.ipynb")
+    page = lab.open(browser, "grid.ipynb", "table")  # trusted: the same as on the page
     page.get_by_role("button", name="line, none").focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator(f"{output} output").inner_text().startswith("line, additive: good")
-    assert page.locator(f"{output} svg polyline").count() == 2
+    assert page.locator(f"{OUTPUT} output").inner_text().startswith("line, additive: good")
+    assert page.locator(f"{OUTPUT} svg polyline").count() == 2
     page.context.close()
