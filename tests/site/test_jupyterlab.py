@@ -33,6 +33,10 @@ from nnbook.explore import explore_grid
 explore_grid(**optim.unit_tests(optim.sgd(0.1), seeds=2).grid(), alt="outcomes")"""
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ".jp-Notebook .jp-OutputArea-output"
+CONNECTED = """() => {
+  const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
+  return kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
 
 
 class Lab:
@@ -82,12 +86,13 @@ class Lab:
     def open(self, browser: Any, name: str, shown: str) -> Any:
         """Open a notebook in a new window; wait for an output, and for the kernel.
 
-        A page that is closed while a kernel connects can leave JupyterLab waiting for ever.
+        The page calls a kernel idle before it is connected. What is run then is lost, and a page
+        that is closed then can leave JupyterLab waiting for ever.
         """
         page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
         page.goto(f"{self.address}/tree/{name}?reset")
         page.wait_for_selector(f"{OUTPUT} {shown}", timeout=60_000)
-        page.wait_for_selector("[data-status=idle]", timeout=60_000)
+        page.wait_for_function(CONNECTED, timeout=60_000)
         return page
 
 
