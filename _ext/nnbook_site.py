@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -150,13 +150,12 @@ def thin_downloads(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
     for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        outputs = [data for cell in notebook["cells"] for data in cell.get("outputs", [])]
-        for data in (output["data"] for output in outputs if "data" in output):
-            if "data:image" in "".join(data.get("text/html", "")):
-                del data["text/html"]
-        text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
-        path.write_text(text + "\n", encoding="utf-8")
+        notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                if "data:image" in output.get("data", {}).get("text/html", ""):
+                    del output["data"]["text/html"]
+        nbformat.write(notebook, path)
 
 
 def stamp(app: Sphinx, error: Exception | None) -> None:
