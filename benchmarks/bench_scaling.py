@@ -21,12 +21,12 @@ from notebooks import machine, versions  # noqa: E402
 from worker import examples  # noqa: E402
 
 from nnbook import layers, losses, optim, training  # noqa: E402
+from nnbook.gluon.examples import Examples  # noqa: E402
+from nnbook.gluon.gradients import BoundGradient  # noqa: E402
 from nnbook.parameters import ParameterVector  # noqa: E402
 from nnbook.population import fit_population  # noqa: E402
 from nnbook.runtime import mx  # noqa: E402
 from nnbook.runtime import np as mxnp  # noqa: E402
-from nnbook.training.examples import Examples  # noqa: E402
-from nnbook.training.gradients import BoundGradient  # noqa: E402
 from nnbook.training.kernels import update_in_place  # noqa: E402
 
 CHAPTERS = HERE.parent / "chapters"

@@ -181,7 +181,7 @@ def measure(device: Any, seconds: float = 1.0) -> tuple[float, float]:
         10⁹ floating-point operations per second in a product of two 1024 × 1024 matrices,
         2 · 1024³ operations each.
     """
-    from nnbook.runtime import mx, np, npx
+    from nnbook.gluon.runtime import mx, np, npx
 
     net = mx.gluon.nn.HybridSequential()
     net.add(mx.gluon.nn.Dense(100, activation="sigmoid"), mx.gluon.nn.Dense(10))
@@ -211,7 +211,7 @@ def measure(device: Any, seconds: float = 1.0) -> tuple[float, float]:
 
 def _seconds_per_call(function: Callable[[], None], seconds: float, block: int) -> float:
     """Return the mean time of a call, waiting for the results after every block of calls."""
-    from nnbook.runtime import npx
+    from nnbook.gluon.runtime import npx
 
     for _ in range(block):
         function()

@@ -10,10 +10,10 @@ import numpy as onp
 import pytest
 
 from nnbook import layers, losses, optim, schedules, training
+from nnbook.gluon.examples import Examples
+from nnbook.gluon.gradients import AutogradGradient, BoundGradient, make_gradient
 from nnbook.parameters import ParameterVector, clone
 from nnbook.runtime import mx, np, npx, seed_everything
-from nnbook.training.examples import Examples
-from nnbook.training.gradients import AutogradGradient, BoundGradient, make_gradient
 from nnbook.training.steps import HostStep, RuleStep, make_step
 
 gluon, nn = mx.gluon, mx.gluon.nn

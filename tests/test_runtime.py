@@ -15,8 +15,10 @@ import numpy as onp
 import pytest
 
 import nnbook
-from nnbook import _devices, _install, runtime
-from nnbook._devices import Device, Driver, Gpu
+from nnbook.gluon import devices as _devices
+from nnbook.gluon import install as _install
+from nnbook.gluon import runtime
+from nnbook.gluon.devices import Device, Driver, Gpu
 from nnbook.runtime import mx, np, npx
 
 AMPERE = Gpu(0, "NVIDIA A100", (8, 0))

@@ -8,9 +8,9 @@ import numpy as onp
 
 from nnbook.checks.neighbours import labels_of, neighbour_findings
 from nnbook.checks.outcomes import CheckResult
-from nnbook.checks.twins import Pair, batch_for
 from nnbook.data import check_examples
 from nnbook.findings import Finding
+from nnbook.gluon.twins import Pair, batch_for
 
 __all__ = ["check_data"]
 

@@ -10,9 +10,10 @@ import numpy as onp
 from nnbook import optim
 from nnbook.checks.measuring import make_twin, penalty_slopes, slopes_of, unsteady
 from nnbook.checks.results import Coordinate, GradientCheck, ParameterCheck, by_parameter
-from nnbook.checks.twins import Twin, batch_for, copy_of, preserved_luck
 from nnbook.findings import Finding
-from nnbook.parameters import named_parameters
+from nnbook.gluon.parameters import named_parameters
+from nnbook.gluon.runtime import mx
+from nnbook.gluon.twins import Twin, batch_for, copy_of, preserved_luck
 from nnbook.training import DivergedError, fit
 from nnbook.training.loop import check_sizes
 
@@ -228,9 +229,7 @@ def _frozen(net: Any) -> tuple[str, ...]:
 
 
 def _is_constant(parameter: Any) -> bool:
-    from mxnet.gluon import Constant
-
-    return isinstance(parameter, Constant)
+    return isinstance(parameter, mx.gluon.Constant)
 
 
 def _frozen_findings(net: Any) -> list[Finding]:

@@ -8,8 +8,8 @@ import numpy as onp
 
 from nnbook.checks.measuring import make_twin
 from nnbook.checks.outcomes import CheckResult
-from nnbook.checks.twins import batch_for, preserved_luck
 from nnbook.findings import Finding
+from nnbook.gluon.twins import batch_for, preserved_luck
 
 __all__ = ["check_independence"]
 

@@ -6,13 +6,15 @@ import math
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import loss as gluon_losses
 
 from nnbook import losses
 from nnbook.checks.measuring import unsteady
 from nnbook.checks.outcomes import CheckResult
-from nnbook.checks.twins import Twin, batch_for, preserved_luck
 from nnbook.findings import Finding
+from nnbook.gluon.runtime import mx
+from nnbook.gluon.twins import Twin, batch_for, preserved_luck
+
+gluon_losses = mx.gluon.loss
 
 __all__ = ["check_initial_loss"]
 

@@ -8,9 +8,9 @@ import numpy as onp
 
 from nnbook.checks.differences import best_step, noise_of, slope_beside
 from nnbook.checks.results import Coordinate
-from nnbook.checks.twins import Twin
 from nnbook.findings import Finding
-from nnbook.parameters import ParameterVector
+from nnbook.gluon.parameters import ParameterVector
+from nnbook.gluon.twins import Twin
 
 __all__ = ["chosen_entries", "make_twin", "penalty_slopes", "slopes_of", "unsteady"]
 

@@ -9,8 +9,8 @@ import numpy as onp
 
 from nnbook import optim
 from nnbook.checks.outcomes import CheckResult
-from nnbook.checks.twins import batch_for, copy_of, preserved_luck
 from nnbook.findings import Finding
+from nnbook.gluon.twins import batch_for, copy_of, preserved_luck
 from nnbook.training import Callback, DivergedError, evaluate, fit
 from nnbook.training.loop import check_sizes
 

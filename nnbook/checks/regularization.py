@@ -9,9 +9,9 @@ import numpy as onp
 
 from nnbook.checks.measuring import penalty_slopes
 from nnbook.checks.outcomes import CheckResult
-from nnbook.checks.twins import Twin, batch_for, preserved_luck
 from nnbook.findings import Finding
-from nnbook.parameters import ParameterVector
+from nnbook.gluon.parameters import ParameterVector
+from nnbook.gluon.twins import Twin, batch_for, preserved_luck
 from nnbook.training.steps import make_step
 
 __all__ = ["check_regularization"]

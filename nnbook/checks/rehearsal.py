@@ -10,10 +10,10 @@ import numpy as onp
 
 from nnbook.checks.outcomes import CheckResult
 from nnbook.checks.overfitting import repeated
-from nnbook.checks.twins import Pair, batch_for, copy_of, preserved_luck
 from nnbook.findings import Finding
-from nnbook.parameters import ParameterVector
-from nnbook.runtime import mx, np
+from nnbook.gluon.parameters import ParameterVector
+from nnbook.gluon.runtime import mx, np
+from nnbook.gluon.twins import Pair, batch_for, copy_of, preserved_luck
 from nnbook.training import Callback, Checkpoint, DivergedError, Progress, evaluate, fit
 
 __all__ = ["rehearse"]

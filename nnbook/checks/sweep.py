@@ -10,7 +10,7 @@ import numpy as onp
 
 from nnbook.checks.differences import difference, relative_error
 from nnbook.checks.measuring import chosen_entries
-from nnbook.checks.twins import Twin, batch_for, preserved_luck
+from nnbook.gluon.twins import Twin, batch_for, preserved_luck
 from nnbook.training.loop import check_sizes
 
 __all__ = ["StepSweep", "sweep_h"]

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as onp
 
-from nnbook.data._arrays import (
+from nnbook._arrays import (
     Array,
     check_finite,
     float_dtype,

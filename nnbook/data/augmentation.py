@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as onp
 
-from nnbook.data._arrays import (
+from nnbook._arrays import (
     Array,
     Rng,
     as_generator,

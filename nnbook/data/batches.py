@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.data._arrays import (
+from nnbook._arrays import (
     Array,
     Rng,
     as_generator,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.data._arrays import Array, check_at_least_zero, to_numpy
+from nnbook._arrays import Array, check_at_least_zero, to_numpy
 
 __all__ = ["class_balanced", "error_weighted", "shuffled"]
 

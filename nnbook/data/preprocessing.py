@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as onp
 
-from nnbook.data._arrays import check_at_least_zero, check_count
+from nnbook._arrays import check_at_least_zero, check_count
 from nnbook.data._transformer import Transformer
 
 __all__ = ["PCAWhiten", "Standardize", "ZCAWhiten"]

@@ -6,7 +6,7 @@ import math
 
 import numpy as onp
 
-from nnbook.data._arrays import (
+from nnbook._arrays import (
     Array,
     Rng,
     as_generator,

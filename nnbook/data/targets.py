@@ -6,7 +6,7 @@ import math
 
 import numpy as onp
 
-from nnbook.data._arrays import Array, like, to_numpy
+from nnbook._arrays import Array, like, to_numpy
 from nnbook.data.validation import check_labels
 
 __all__ = ["decode_targets", "encode_targets"]

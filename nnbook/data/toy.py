@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as onp
 
-from nnbook.data._arrays import Rng, as_generator, check_at_least_zero, check_count
+from nnbook._arrays import Rng, as_generator, check_at_least_zero, check_count
 
 __all__ = ["load_digits_8x8", "moons", "sines", "spirals", "two_gaussians", "xor"]
 

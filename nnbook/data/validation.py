@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as onp
 
-from nnbook.data._arrays import Array, check_count, check_finite, to_numpy
+from nnbook._arrays import Array, check_count, check_finite, to_numpy
 
 __all__ = ["check_examples", "check_labels"]
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as onp
 
 from nnbook.ensemble.base import Average
+from nnbook.gluon.examples import home, place
+from nnbook.gluon.parameters import blocks_of, clone
+from nnbook.gluon.runtime import mx
 from nnbook.monitors.base import Step
-from nnbook.parameters import blocks_of, clone
-from nnbook.runtime import mx
 from nnbook.training import Run
-from nnbook.training.examples import home, place
 from nnbook.training.loop import check_sizes
 
 __all__ = ["EMA", "Average", "PolyakAverage", "refresh_statistics"]

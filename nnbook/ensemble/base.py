@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook.gluon.examples import Examples
+from nnbook.gluon.parameters import ParameterVector, clone, host_view
 from nnbook.monitors.base import Step, examples_of, watched
-from nnbook.parameters import ParameterVector, clone, host_view
 from nnbook.training import Callback, Run
-from nnbook.training.examples import Examples
 from nnbook.training.loop import check_sizes
 
 __all__ = ["Average", "clone_with", "put"]

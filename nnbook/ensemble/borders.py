@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arrays import is_mxnet
 from nnbook.data import check_labels
-from nnbook.runtime import mx
 
 __all__ = [
     "checked_labels",
@@ -24,7 +24,7 @@ _ROUNDING = 1e-4
 
 def _numbers(values: Any) -> onp.ndarray:
     """Return values as float64."""
-    if isinstance(values, mx.nd.NDArray):
+    if is_mxnet(values):
         values = values.asnumpy()
     return onp.asarray(values, dtype=float)
 
@@ -99,7 +99,7 @@ def checked_probabilities(values: Any, dimensions: int = 2) -> onp.ndarray:
 
 def checked_labels(labels: Any, shape: tuple[int, ...]) -> onp.ndarray:
     """Return class numbers as integers that fit outputs of shape (…, n, C)."""
-    if isinstance(labels, mx.nd.NDArray):
+    if is_mxnet(labels):
         labels = labels.asnumpy()
     labels = onp.asarray(labels)
     n, classes = shape[-2:]

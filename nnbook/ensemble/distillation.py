@@ -9,10 +9,10 @@ import numpy as onp
 
 from nnbook.data import check_labels
 from nnbook.ensemble.members import Ensemble
+from nnbook.gluon.examples import Examples
+from nnbook.gluon.runtime import mx
 from nnbook.losses import softmax_cross_entropy
-from nnbook.runtime import mx
 from nnbook.training import Callback, History, Run, example_outputs, fit
-from nnbook.training.examples import Examples
 
 __all__ = ["LabelledValidation", "distill", "distillation_loss", "soft_targets"]
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import Block
 
 from nnbook.ensemble.borders import checked_labels, checked_weights, finite
 from nnbook.ensemble.calibration import (
@@ -23,8 +22,8 @@ from nnbook.ensemble.combining import (
     mixture_weights,
     vote,
 )
-from nnbook.parameters import named_parameters
-from nnbook.runtime import np
+from nnbook.gluon.parameters import named_parameters
+from nnbook.gluon.runtime import mx, np
 from nnbook.training import CheckpointError, example_outputs
 from nnbook.training.checkpoint import load_tree, save_tree
 
@@ -282,7 +281,7 @@ class Ensemble:
             The disk refuses.
         """
         for k, member in enumerate(self.members):
-            if not isinstance(member, Block):
+            if not isinstance(member, mx.gluon.Block):
                 raise TypeError(
                     f"member {k} is a {type(member).__name__}; only Gluon networks can be saved, "
                     "since a file can hold parameters but no code"

@@ -15,22 +15,6 @@ and ``log_softmax`` hides a NaN in a row whose other outputs are numbers. In flo
 Penalties act on weights alone and are added to the mean loss.
 """
 
-from nnbook.losses.functions import (
-    binary_cross_entropy,
-    hinge,
-    sigmoid_cross_entropy,
-    softmax_cross_entropy,
-    squared_error,
-)
-from nnbook.losses.penalties import l1_penalty, l1_prox, l2_penalty
+from nnbook._lazy import attach
 
-__all__ = [
-    "binary_cross_entropy",
-    "hinge",
-    "l1_penalty",
-    "l1_prox",
-    "l2_penalty",
-    "sigmoid_cross_entropy",
-    "softmax_cross_entropy",
-    "squared_error",
-]
+__all__, __getattr__, __dir__ = attach(__name__)

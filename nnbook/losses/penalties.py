@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as onp
 
-from nnbook.runtime import mx
+from nnbook._arrays import is_mxnet
 
 __all__ = ["l1_penalty", "l1_prox", "l2_penalty"]
 
@@ -127,4 +128,4 @@ def l1_prox(theta: Any, threshold: float) -> Any:
 
 def _namespace(array: Any) -> Any:
     """Return the module that computes with an array: `mxnet.numpy` or NumPy."""
-    return mx.np if isinstance(array, mx.np.ndarray) else onp
+    return sys.modules["mxnet"].np if is_mxnet(array) else onp

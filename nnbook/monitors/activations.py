@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as onp
 
 from nnbook.findings import Finding
+from nnbook.gluon.runtime import np
 from nnbook.monitors.base import EpochMonitor, Record, examples_of, listed, watched
 from nnbook.monitors.layers import LayerOutput, layer_outputs
-from nnbook.runtime import np
 from nnbook.training import Run
 
 __all__ = ["ActivationHistogram", "Activations", "DeadUnits", "Units"]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as onp
 
 from nnbook.findings import Finding
-from nnbook.parameters import host_view
+from nnbook.gluon.parameters import host_view
 from nnbook.training import Callback, Run
 
 __all__ = [
@@ -288,7 +288,7 @@ def watched(run: Run) -> WatchedStep:
 
 
 def examples_of(run: Run) -> Any:
-    """Return the training examples, `nnbook.training.examples.Examples`."""
+    """Return the training examples, `nnbook.gluon.examples.Examples`."""
     return watched(run).gradient.examples
 
 

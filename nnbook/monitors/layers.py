@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import Block, HybridBlock, nn
 
+from nnbook.gluon.parameters import blocks_of, named_parameters
+from nnbook.gluon.runtime import mx, np
 from nnbook.layers import ScaledTanh
-from nnbook.parameters import blocks_of, named_parameters
-from nnbook.runtime import mx, np
+
+nn = mx.gluon.nn
 
 __all__ = ["LayerOutput", "layer_outputs"]
 
@@ -53,7 +54,7 @@ class LayerOutput:
         return onp.abs(self.values - self.middle) > _FLAT * self.half
 
 
-def layer_outputs(net: Block, x: Any) -> list[LayerOutput]:
+def layer_outputs(net: mx.gluon.Block, x: Any) -> list[LayerOutput]:
     """Run examples through a network and return what every layer gave, in the order of their use.
 
     Nothing of the network changes: no parameter, no running statistic, no compiled graph. Layers of
@@ -94,7 +95,7 @@ def layer_outputs(net: Block, x: Any) -> list[LayerOutput]:
     uses: dict[str, int] = {}
 
     def hook_of(name: str) -> Any:
-        def hook(block: Block, _: Any, output: Any) -> None:
+        def hook(block: mx.gluon.Block, _: Any, output: Any) -> None:
             while isinstance(output, (tuple, list)):  # a recurrent layer gives its states too
                 output = output[0]
             uses[name] = uses.get(name, 0) + 1
@@ -114,9 +115,9 @@ def layer_outputs(net: Block, x: Any) -> list[LayerOutput]:
 
 
 @contextmanager
-def _not_hybridised(net: Block) -> Iterator[None]:
+def _not_hybridised(net: mx.gluon.Block) -> Iterator[None]:
     """Let a network's Python code run, and keep its compiled graph for afterwards."""
-    active = [b for b in blocks_of(net) if isinstance(b, HybridBlock) and b._active]
+    active = [b for b in blocks_of(net) if isinstance(b, mx.gluon.HybridBlock) and b._active]
     for block in active:
         block._active = False
     try:
@@ -126,11 +127,11 @@ def _not_hybridised(net: Block) -> Iterator[None]:
             block._active = True
 
 
-def _layers_of(net: Block) -> list[tuple[str, Block]]:
+def _layers_of(net: mx.gluon.Block) -> list[tuple[str, mx.gluon.Block]]:
     """Return the layers of a network by their place in it, each once."""
-    found: dict[int, tuple[str, Block]] = {}
+    found: dict[int, tuple[str, mx.gluon.Block]] = {}
 
-    def visit(block: Block, path: tuple[str, ...]) -> None:
+    def visit(block: mx.gluon.Block, path: tuple[str, ...]) -> None:
         if block._children and not _ends_with_activation(block):
             for key, child in block._children.items():
                 visit(child, (*path, key))
@@ -141,11 +142,11 @@ def _layers_of(net: Block) -> list[tuple[str, Block]]:
     return list(found.values())
 
 
-def _ends_with_activation(block: Block) -> bool:
+def _ends_with_activation(block: mx.gluon.Block) -> bool:
     return isinstance(getattr(block, "act", None), nn.Activation)
 
 
-def _kind(block: Block) -> tuple[str, float, float]:
+def _kind(block: mx.gluon.Block) -> tuple[str, float, float]:
     """Return what a layer computes, and the middle and half of its range."""
     if _ends_with_activation(block):
         block = block.act
@@ -157,7 +158,7 @@ def _kind(block: Block) -> tuple[str, float, float]:
     return type(block).__name__, 0.0, float("inf")
 
 
-def _units_last(values: onp.ndarray, block: Block) -> onp.ndarray:
+def _units_last(values: onp.ndarray, block: mx.gluon.Block) -> onp.ndarray:
     if values.ndim >= 4 or isinstance(block, nn.Conv1D):
         values = onp.moveaxis(values, 1, -1)
     return values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)

@@ -9,23 +9,6 @@ A learning rate is a number, a schedule (a function of the step, counted from 0)
 broadcasts against θ (one rate per weight, or one per model).
 """
 
-from nnbook.optim.base import Optimizer, State, trajectory
-from nnbook.optim.mxnet_rules import from_mxnet
-from nnbook.optim.rules import adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd
-from nnbook.optim.testing import UnitTests, unit_tests
+from nnbook._lazy import attach
 
-__all__ = [
-    "Optimizer",
-    "State",
-    "UnitTests",
-    "adagrad",
-    "adam",
-    "adamw",
-    "from_mxnet",
-    "momentum",
-    "nesterov",
-    "rmsprop",
-    "sgd",
-    "trajectory",
-    "unit_tests",
-]
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as onp
 
 from nnbook.optim.base import Optimizer
-from nnbook.optim.mxnet_rules import from_mxnet
 from nnbook.optim.shapes import CHANGES, NOISES, SHAPES
 from nnbook.optim.trials import is_elementwise, losses_of, reference_of, start_loss
 
@@ -249,14 +248,14 @@ def _named(rules: Any) -> dict[str, Optimizer]:
     if not isinstance(rules, Mapping):
         if not isinstance(rules, Iterable):
             raise TypeError(f"rules is {rules!r}; expected a rule such as nnbook.optim.sgd(0.1)")
-        rules = [from_mxnet(r) if hasattr(r, "create_state") else r for r in rules]
+        rules = [_as_rule(r) for r in rules]
         names = [repr(rule) for rule in rules]
         if len(set(names)) < len(names):
             raise ValueError(f"rules repeats a name in {names}; give a mapping of names to rules")
         rules = dict(zip(names, rules, strict=True))
     found = {}
     for name, rule in rules.items():
-        rule = from_mxnet(rule) if hasattr(rule, "create_state") else rule
+        rule = _as_rule(rule)
         if not isinstance(rule, Optimizer):
             raise TypeError(f"rule {name} is {rule!r}; expected one such as nnbook.optim.sgd(0.1)")
         numbers = {"learning_rate": rule.learning_rate, **rule.hyperparameters}
@@ -278,3 +277,12 @@ def _aligned(rows: list[list[str]]) -> str:
         )
         for row in rows
     )
+
+
+def _as_rule(rule: Any) -> Any:
+    """Return a rule of ours as it is, and one of MXNet's as a rule."""
+    if not hasattr(rule, "create_state"):
+        return rule
+    from nnbook.gluon.optimizers import from_mxnet
+
+    return from_mxnet(rule)

@@ -5,7 +5,6 @@ of one architecture side by side into one graph: their first layers become one w
 later layers a batch of products, and each keeps its own θ, learning rate, loss and history.
 """
 
-from nnbook.population.stack import NotStackable, Stack
-from nnbook.population.training import fit_population
+from nnbook._lazy import attach
 
-__all__ = ["NotStackable", "Stack", "fit_population"]
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook.gluon.bound import BoundStack
+from nnbook.gluon.examples import Examples, number_of
+from nnbook.gluon.parameters import host_view
+from nnbook.gluon.runtime import mx, threads
+from nnbook.gluon.stack import NotStackable, Stack
 from nnbook.optim import Optimizer, State
-from nnbook.parameters import host_view
-from nnbook.population.bound import BoundStack
 from nnbook.population.members import Member, stacked_rule
-from nnbook.population.stack import NotStackable, Stack
-from nnbook.runtime import mx, threads
 from nnbook.training import DivergedError, EarlyStopping, History, Progress, fit
-from nnbook.training.examples import Examples, number_of
 from nnbook.training.kernels import update_in_place
 from nnbook.training.loop import batches_of, check_sizes
 

@@ -7,31 +7,6 @@ any moment. Underneath, Optuna asks for the trials and is told what came out of 
 file, its studies and its samplers can be used too; it is imported when a search starts.
 """
 
-from nnbook.search.analysis import BestOf, Importance, best_of, importance
-from nnbook.search.borders import Border, borders, widen
-from nnbook.search.dimensions import Dimension, categorical, integer, linear, log
-from nnbook.search.results import Results
-from nnbook.search.searches import GridSearch, RandomSearch, Search
-from nnbook.search.space import Space
-from nnbook.search.training import TrainPopulation
+from nnbook._lazy import attach
 
-__all__ = [
-    "BestOf",
-    "Border",
-    "Dimension",
-    "GridSearch",
-    "Importance",
-    "RandomSearch",
-    "Results",
-    "Search",
-    "Space",
-    "TrainPopulation",
-    "best_of",
-    "borders",
-    "categorical",
-    "importance",
-    "integer",
-    "linear",
-    "log",
-    "widen",
-]
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as onp
 
 from nnbook.data.orders import Order
+from nnbook.gluon.examples import Examples, Rows, number_of
+from nnbook.gluon.gradients import make_gradient
+from nnbook.gluon.parameters import ParameterVector
+from nnbook.gluon.runtime import as_device, device_of, mx, threads
 from nnbook.optim import Optimizer
-from nnbook.parameters import ParameterVector
-from nnbook.runtime import as_device, device_of, mx, threads
 from nnbook.training.callbacks import Callback, Progress, overrides
 from nnbook.training.checkpoint import Checkpoint
-from nnbook.training.examples import Examples, Rows, number_of
-from nnbook.training.gradients import make_gradient
 from nnbook.training.history import History
 from nnbook.training.run import DivergedError, Run
 from nnbook.training.steps import make_step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnbook.parameters import ParameterVector
+from nnbook.gluon.parameters import ParameterVector
 from nnbook.training.callbacks import Callback, overrides
 from nnbook.training.history import History
 from nnbook.training.steps import Step

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import numpy as onp
 
+from nnbook.gluon.examples import Rows
+from nnbook.gluon.gradients import GradientSource
+from nnbook.gluon.parameters import ParameterVector, host_view
+from nnbook.gluon.runtime import mx, np
 from nnbook.optim import Optimizer, State
-from nnbook.parameters import ParameterVector, host_view
-from nnbook.runtime import mx, np
-from nnbook.training.examples import Rows
-from nnbook.training.gradients import GradientSource
 from nnbook.training.kernels import update_in_place
 
 __all__ = ["HostStep", "RuleStep", "Step", "TrainerStep", "make_step"]

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import Block, HybridBlock, nn
 
 from nnbook import data, layers, losses, optim
-from nnbook.runtime import as_device, mx, np
+from nnbook.gluon.runtime import as_device, mx, np
+
+nn = mx.gluon.nn
 
 __all__ = [
     "Bug",
@@ -186,10 +187,14 @@ def digits_case(
 
 
 def chain(
-    *blocks: Block, example: onp.ndarray, seed: int, device: Any = None, initializer: Any = None
+    *blocks: mx.gluon.Block,
+    example: onp.ndarray,
+    seed: int,
+    device: Any = None,
+    initializer: Any = None,
 ) -> Any:
     """Chain blocks, initialise them from the seed and make every shape known by an example."""
-    hybrid = all(isinstance(block, HybridBlock) for block in blocks)
+    hybrid = all(isinstance(block, mx.gluon.HybridBlock) for block in blocks)
     net = nn.HybridSequential() if hybrid else nn.Sequential()
     net.add(*blocks)
     context = mx.current_context() if device is None else as_device(device)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import Block
-from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
 
 from nnbook import data, layers, losses, optim, schedules
-from nnbook.runtime import mx, npx
+from nnbook.gluon.runtime import mx, npx
 from nnbook.zoo.cases import Case, CorrectNet, digits, digits_case, digits_net, sound
 from nnbook.zoo.correct_layers import LAYER_NETS
+
+SoftmaxCrossEntropyLoss = mx.gluon.loss.SoftmaxCrossEntropyLoss
 
 __all__ = ["CORRECT"]
 
@@ -152,7 +152,7 @@ def hybridised(seed: int, device: Any) -> Case:
     return digits_case(seed, device, net=net)
 
 
-class Plain(Block):
+class Plain(mx.gluon.Block):
     """A net that is no hybrid block: Python decides at every call."""
 
     def __init__(self, body: Any):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import Block, HybridBlock, nn, rnn
 
 from nnbook import layers, losses, optim
+from nnbook.gluon.runtime import mx
 from nnbook.zoo.cases import Case, CorrectNet, Pair, chain, digits, digits_case, sound
+
+nn = mx.gluon.nn
+rnn = mx.gluon.rnn
 
 __all__ = ["LAYER_NETS"]
 
@@ -20,7 +23,7 @@ def _digits_in(shape: tuple[int, ...], seed: int) -> tuple[Pair, Pair]:
 
 
 def _case(
-    seed: int, device: Any, *blocks: Block, shape: tuple[int, ...] = (64,), **options: Any
+    seed: int, device: Any, *blocks: mx.gluon.Block, shape: tuple[int, ...] = (64,), **options: Any
 ) -> Case:
     """Put a case of a chain of blocks on the digits together."""
     train, validation = _digits_in(shape, seed)
@@ -81,7 +84,7 @@ def layer_normalisation(seed: int, device: Any) -> Case:
     return _case(seed, device, hidden, normalised, nn.Activation("relu"), outputs)
 
 
-class LastStep(Block):
+class LastStep(mx.gluon.Block):
     """A recurrent layer that reads a sequence and gives its last output."""
 
     def __init__(self, layer: Any):
@@ -142,7 +145,7 @@ def radial_basis_functions(seed: int, device: Any) -> Case:
     return _case(seed, device, centres, nn.Dense(10, in_units=48), **options)
 
 
-class Residual(HybridBlock):
+class Residual(mx.gluon.HybridBlock):
     """Two layers and a connection past them: x + f(x)."""
 
     def __init__(self, units: int):
@@ -163,7 +166,7 @@ def residual(seed: int, device: Any) -> Case:
     return _case(seed, device, first, Residual(32), Residual(32), last, optimizer=rule)
 
 
-class TiedAutoencoder(HybridBlock):
+class TiedAutoencoder(mx.gluon.HybridBlock):
     """An auto-encoder whose decoder has the encoder's weights, transposed."""
 
     def __init__(self, inputs: int, units: int):
@@ -204,7 +207,7 @@ def shared_layer(seed: int, device: Any) -> Case:
     return _case(seed, device, first, middle, middle, last, optimizer=rule)
 
 
-class Attention(HybridBlock):
+class Attention(mx.gluon.HybridBlock):
     """Every line of an image looks at the others: softmax(QKᵀ/√d) V, one head."""
 
     def __init__(self, units: int, in_units: int):

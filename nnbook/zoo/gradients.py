@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import Block, nn
 
 from nnbook import losses, optim
+from nnbook.gluon.runtime import mx
 from nnbook.training import DivergedError
 from nnbook.zoo.cases import Bug, Case, chain, digits, digits_case, digits_net, planted
 from nnbook.zoo.handwritten import (
@@ -35,10 +35,12 @@ from nnbook.zoo.handwritten import (
     hinge_all_violated,
 )
 
+nn = mx.gluon.nn
+
 __all__ = ["GRADIENT_BUGS"]
 
 
-def _with(layer: Block, seed: int, device: Any) -> Any:
+def _with(layer: mx.gluon.Block, seed: int, device: Any) -> Any:
     """Build the digits' net with a layer of our own between its two dense layers."""
     blocks = nn.Dense(32, in_units=64), layer, nn.Dense(10, in_units=32)
     return chain(*blocks, example=digits(seed)[0][0], seed=seed, device=device)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import Block, HybridBlock
 
 from nnbook import layers
-from nnbook.runtime import mx, np, npx
+from nnbook.gluon.runtime import mx, np, npx
 
 __all__ = [
     "Affine",
@@ -48,7 +47,7 @@ class HandWritten(mx.autograd.Function):  # type: ignore[name-defined]
         raise NotImplementedError
 
 
-class Elementwise(Block):
+class Elementwise(mx.gluon.Block):
     """A layer without parameters that applies a hand-written operation."""
 
     def __init__(self, operation: type[HandWritten]):
@@ -201,7 +200,7 @@ class AffineWithoutBiasSlope(Affine):
         return np.dot(slope.T, x), bias_slope, np.dot(slope, weight)
 
 
-class HandDense(Block):
+class HandDense(mx.gluon.Block):
     """A dense layer around a hand-written operation."""
 
     def __init__(self, units: int, in_units: int, operation: type[HandWritten]):
@@ -293,7 +292,7 @@ class TallTanhInPlace(TallTanh):
         return h
 
 
-class CachedTanh(Block):
+class CachedTanh(mx.gluon.Block):
     """tanh with a buffer for what backward needs, kept from call to call."""
 
     def __init__(self, refill: bool):
@@ -353,7 +352,7 @@ class HandDropout(Elementwise):
 # ---------------------------------------------------------------------------- lost on the way
 
 
-class Normalisation(HybridBlock):
+class Normalisation(mx.gluon.HybridBlock):
     """A hand-made layer normalisation: every example to mean 0 and variance 1 over its features."""
 
     def __init__(self, np_var: bool, axis: int = -1):
@@ -370,7 +369,7 @@ class Normalisation(HybridBlock):
         return centred / F.np.sqrt(variance + 1e-5)
 
 
-class ThroughNumPy(Block):
+class ThroughNumPy(mx.gluon.Block):
     """tanh, computed by NumPy or by MXNet."""
 
     def __init__(self, leave: bool):

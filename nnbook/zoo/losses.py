@@ -7,7 +7,7 @@ from typing import Any
 import numpy as onp
 
 from nnbook import data, layers, losses, optim
-from nnbook.runtime import mx
+from nnbook.gluon.runtime import mx
 from nnbook.training import DivergedError
 from nnbook.zoo.cases import Bug, Case, digits, digits_case, digits_net, planted
 

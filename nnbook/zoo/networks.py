@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mxnet.gluon import HybridBlock, nn
-
 from nnbook import data, layers, losses, optim
+from nnbook.gluon.runtime import mx
 from nnbook.zoo.cases import Bug, Case, chain, digits, digits_case, digits_net, planted
 from nnbook.zoo.handwritten import Normalisation
+
+nn = mx.gluon.nn
 
 __all__ = ["NETWORK_BUGS"]
 
@@ -182,7 +183,7 @@ def normalised_over_examples(seed: int, device: Any, mistaken: bool) -> Case:
 # ---------------------------------------------------------------------------- training and use
 
 
-class AlwaysDropout(HybridBlock):
+class AlwaysDropout(mx.gluon.HybridBlock):
     """Dropout in training and in evaluation."""
 
     def hybrid_forward(self, F, x):
@@ -205,7 +206,7 @@ def dropout_left_on(seed: int, device: Any, mistaken: bool) -> Case:
     return digits_case(seed, device, net=net)
 
 
-class UnscaledDropout(HybridBlock):
+class UnscaledDropout(mx.gluon.HybridBlock):
     """Dropout that leaves the kept units as they are."""
 
     def hybrid_forward(self, F, x):

@@ -13,9 +13,11 @@ import operator
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import HybridBlock, nn
 
-from nnbook.layers.initializers import Constant
+from nnbook.gluon.layers.initializers import Constant
+from nnbook.gluon.runtime import mx
+
+nn = mx.gluon.nn
 
 __all__ = ["RBF", "Identity", "Maxout", "ScaledTanh", "activation", "recommended_targets"]
 
@@ -31,7 +33,7 @@ def _size(name: str, value: Any) -> int:
     return size
 
 
-class Identity(HybridBlock):
+class Identity(mx.gluon.HybridBlock):
     """The linear unit: f(x) = x."""
 
     def hybrid_forward(self, F, x):
@@ -39,7 +41,7 @@ class Identity(HybridBlock):
         return x
 
 
-class ScaledTanh(HybridBlock):
+class ScaledTanh(mx.gluon.HybridBlock):
     """A symmetric sigmoid with f(±1) ≈ ±1: f(x) = a tanh(bx) + twist · x.
 
     With inputs of variance 1 its outputs have a variance near 1, and targets of ±1 lie where the
@@ -156,7 +158,7 @@ def recommended_targets(activation: str | ScaledTanh) -> tuple[float, float]:
     return -high, high
 
 
-class Maxout(HybridBlock):
+class Maxout(mx.gluon.HybridBlock):
     """Units that learn their activation function: h_i = max over k of (w_ik · x + b_ik).
 
     Parameters
@@ -206,7 +208,7 @@ class Maxout(HybridBlock):
         return largest
 
 
-class RBF(HybridBlock):
+class RBF(mx.gluon.HybridBlock):
     """Gaussian units, each active around its centre: h_i = exp(−‖x − c_i‖² / (2σ_i²)).
 
     Centres and widths are learned, the widths as ln σ so that they stay positive.

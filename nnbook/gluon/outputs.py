@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import Block
 
-from nnbook.parameters import named_parameters
-from nnbook.runtime import device_of, mx
-from nnbook.training.examples import home, place
+from nnbook.gluon.examples import home, place
+from nnbook.gluon.parameters import named_parameters
+from nnbook.gluon.runtime import device_of, mx
 from nnbook.training.loop import check_sizes
 
 __all__ = ["example_outputs"]
@@ -56,7 +55,7 @@ def example_outputs(net: Any, x: Any, batch_size: int = 1000) -> onp.ndarray:
         raise TypeError(f"x is a {type(x).__name__}; expected a NumPy or MXNet array of examples")
     if x.ndim == 0 or x.shape[0] == 0:
         raise ValueError(f"x has the shape {tuple(x.shape)}; expected at least one example")
-    if isinstance(net, Block):
+    if isinstance(net, mx.gluon.Block):
         if named_parameters(net):
             device, dtype = home(net)
         else:

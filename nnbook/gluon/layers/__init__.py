@@ -4,7 +4,7 @@ Everything is a Gluon HybridBlock that works eagerly, hybridised and on symbols,
 initialiser.
 """
 
-from nnbook.layers.initializers import (
+from nnbook.gluon.layers.initializers import (
     Constant,
     GlorotNormal,
     GlorotUniform,
@@ -15,8 +15,8 @@ from nnbook.layers.initializers import (
     fans,
     gain,
 )
-from nnbook.layers.networks import mlp
-from nnbook.layers.units import (
+from nnbook.gluon.layers.networks import mlp
+from nnbook.gluon.layers.units import (
     RBF,
     Identity,
     Maxout,

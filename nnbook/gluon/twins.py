@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import nn
 
-from nnbook.parameters import ParameterVector, blocks_of, clone, named_parameters
-from nnbook.runtime import mx, np
-from nnbook.training.examples import Examples
+from nnbook.gluon.examples import Examples
+from nnbook.gluon.parameters import ParameterVector, blocks_of, clone, named_parameters
+from nnbook.gluon.runtime import mx, np
+
+nn = mx.gluon.nn
 
 __all__ = ["Twin", "batch_for", "copy_of", "preserved_luck"]
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import numpy as onp
 
-from nnbook.parameters import ParameterVector, blocks_of, host_view
-from nnbook.runtime import mx, np
-from nnbook.training.examples import Examples, Rows, draw_rows, number_of
+from nnbook.gluon.examples import Examples, Rows, draw_rows, number_of
+from nnbook.gluon.parameters import ParameterVector, blocks_of, host_view
+from nnbook.gluon.runtime import mx, np
 
 __all__ = ["AutogradGradient", "BoundGradient", "GradientSource", "make_gradient"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook.gluon.parameters import clone
 from nnbook.optim import Optimizer
-from nnbook.parameters import clone
 from nnbook.training.callbacks import Callback
 from nnbook.training.loop import check_sizes, fit
 from nnbook.training.run import DivergedError

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.parameters import host_view
-from nnbook.population.stack import NotStackable, Stack
-from nnbook.runtime import mx, np
-from nnbook.training.examples import Examples, Rows, draw_rows
+from nnbook.gluon.examples import Examples, Rows, draw_rows
+from nnbook.gluon.parameters import host_view
+from nnbook.gluon.runtime import mx, np
+from nnbook.gluon.stack import NotStackable, Stack
 
 __all__ = ["BoundStack"]
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as onp
-
-from nnbook.runtime import mx, np
 
 #: A NumPy array, an ``mxnet.numpy`` array or a legacy MXNet one.
 Array = Any
 #: What functions take as their source of randomness.
 Rng = int | onp.random.Generator
+
+
+def is_mxnet(array: Any) -> bool:
+    """Tell whether something is an MXNet array, of either interface, without importing MXNet."""
+    mxnet = sys.modules.get("mxnet")
+    return mxnet is not None and isinstance(array, mxnet.nd.NDArray)
 
 
 def to_numpy(array: Array, name: str = "x") -> onp.ndarray:
@@ -22,7 +27,7 @@ def to_numpy(array: Array, name: str = "x") -> onp.ndarray:
     TypeError
         If it is neither a NumPy nor an MXNet array, or does not hold real numbers.
     """
-    if isinstance(array, mx.nd.NDArray):  # mxnet.numpy's arrays are of a subclass
+    if is_mxnet(array):
         array = array.asnumpy()
     if not isinstance(array, onp.ndarray):
         raise TypeError(
@@ -39,8 +44,9 @@ def to_numpy(array: Array, name: str = "x") -> onp.ndarray:
 
 def like(result: onp.ndarray, original: Array) -> Array:
     """Return `result` as the kind of array that `original` is, on its device."""
-    if not isinstance(original, mx.nd.NDArray):
+    if not is_mxnet(original):
         return result
+    np = sys.modules["mxnet"].np
     array = np.array(result, dtype=result.dtype, ctx=original.ctx)
     return array if isinstance(original, np.ndarray) else array.as_nd_ndarray()
 
@@ -52,8 +58,9 @@ def float_dtype(array: onp.ndarray) -> onp.dtype:
 
 def take_rows(array: Array, rows: onp.ndarray) -> Array:
     """Return the rows of a NumPy or MXNet array, on its device."""
-    if not isinstance(array, mx.nd.NDArray):
+    if not is_mxnet(array):
         return onp.take(array, rows, axis=0)
+    np = sys.modules["mxnet"].np
     index = np.array(rows, dtype="int64", ctx=array.ctx)
     # np.take is several times faster than indexing
     taken = np.take(array.as_np_ndarray(), index, axis=0, mode="clip")
@@ -63,7 +70,7 @@ def take_rows(array: Array, rows: onp.ndarray) -> Array:
 def common_length(arrays: tuple[Array, ...]) -> int:
     """Return the number of examples of all `arrays`; raise if it differs or is 0."""
     for array in arrays:
-        if not isinstance(array, (onp.ndarray, mx.nd.NDArray)) or not array.shape:
+        if not (isinstance(array, onp.ndarray) or is_mxnet(array)) or not array.shape:
             raise TypeError(
                 f"Expected NumPy or MXNet arrays of examples, found {array!r} of the type "
                 f"{type(array).__name__}. Convert it, for example with numpy.asarray(...)."

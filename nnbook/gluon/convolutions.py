@@ -12,8 +12,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon.nn.conv_layers import _Conv
-from mxnet.util import is_np_array
+
+from nnbook.gluon.runtime import mx
+
+_Conv = mx.gluon.nn.conv_layers._Conv
+is_np_array = mx.util.is_np_array
 
 
 def keep_weights() -> None:

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from nnbook import runtime
-from nnbook.layers import initializers
-from nnbook.layers.units import _size, nn
-from nnbook.layers.units import activation as make_activation
-from nnbook.runtime import mx
+from nnbook.gluon import runtime
+from nnbook.gluon.layers import initializers
+from nnbook.gluon.layers.units import _size, nn
+from nnbook.gluon.layers.units import activation as make_activation
+from nnbook.gluon.runtime import mx
 
 __all__ = ["mlp"]
 

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as onp
-from mxnet import Context
 
 from nnbook.data import check_examples, check_labels
-from nnbook.losses import hinge, softmax_cross_entropy
-from nnbook.parameters import named_parameters
-from nnbook.runtime import mx, np
+from nnbook.gluon.losses import hinge, softmax_cross_entropy
+from nnbook.gluon.parameters import named_parameters
+from nnbook.gluon.runtime import mx, np
 
 __all__ = ["Examples", "Rows", "draw_rows", "home", "number_of", "place"]
 
@@ -153,7 +152,7 @@ class Examples:
         return f"{x.shape} {zlib.crc32(x.tobytes()):08x} {zlib.crc32(y.tobytes()):08x}"
 
 
-def home(net: Any) -> tuple[Context, str]:
+def home(net: Any) -> tuple[mx.Context, str]:
     """Return the device and dtype of a network's parameters."""
     for parameter in named_parameters(net).values():
         if parameter._data is not None or parameter._deferred_init:
@@ -164,7 +163,7 @@ def home(net: Any) -> tuple[Context, str]:
     raise ValueError("the network has no parameters")
 
 
-def place(array: Any, dtype: str, device: Context) -> np.ndarray:
+def place(array: Any, dtype: str, device: mx.Context) -> np.ndarray:
     """Bring an array to a device and dtype; what is already there is not copied."""
     if isinstance(array, mx.nd.NDArray):  # of either interface
         return array.as_np_ndarray().astype(dtype, copy=False).as_in_ctx(device)

@@ -22,7 +22,7 @@ TRIAL_SECONDS = 180  # the first CUDA call of a process loads hundreds of megaby
 
 # The smallest computation that needs the wheel's own kernels, cuBLAS and cuDNN.
 TRIAL = """
-from nnbook.runtime import mx, np, npx
+from nnbook.gluon.runtime import mx, np, npx
 x = np.ones((64, 64), ctx=mx.gpu({index}))
 total = float(npx.relu(npx.fully_connected(x, x, no_bias=True, num_hidden=64)).sum())
 mx.nd.waitall()

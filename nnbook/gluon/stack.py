@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as onp
-from mxnet.gluon import nn
 
-from nnbook.parameters import host_view
-from nnbook.runtime import mx, np
+from nnbook.gluon.parameters import host_view
+from nnbook.gluon.runtime import mx, np
+
+nn = mx.gluon.nn
 
 __all__ = ["NotStackable", "Stack"]
 

@@ -68,7 +68,7 @@ def from_mxnet(optimizer: Any) -> Optimizer:
     >>> optim.trajectory(rule, lambda theta: theta, [1.0], 3)[:, 0].round(6)
     array([1.   , 0.9  , 0.72 , 0.486])
     """
-    from nnbook.runtime import mx
+    from nnbook.gluon.runtime import mx
 
     if not isinstance(optimizer, mx.optimizer.Optimizer):
         raise TypeError(f"optimizer is {optimizer!r}; expected one of mxnet.optimizer")
@@ -89,7 +89,7 @@ def from_mxnet(optimizer: Any) -> Optimizer:
 
 def _to_mxnet(array: Any) -> Any:
     """Return a copy as MXNet's legacy array, which its optimizers want."""
-    from nnbook.runtime import mx
+    from nnbook.gluon.runtime import mx
 
     if isinstance(array, onp.ndarray):
         return mx.nd.array(array, dtype=array.dtype)

@@ -7,9 +7,8 @@ import math
 from typing import Any
 
 import numpy as onp
-from mxnet.initializer import Initializer
 
-from nnbook.runtime import mx
+from nnbook.gluon.runtime import mx
 
 __all__ = [
     "Constant",
@@ -95,7 +94,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
-class WeightInitializer(Initializer):
+class WeightInitializer(mx.initializer.Initializer):
     """Base of the initialisers: a distribution whose width follows from the shape of the weights.
 
     They work wherever Gluon takes an initialiser, in float32 and float64, and draw the same numbers

@@ -18,6 +18,9 @@ import warnings
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from nnbook.gluon import old_numpy
 
 CPU_WHEEL = "mxnet"
 GPU_WHEELS = tuple(
@@ -46,9 +49,9 @@ CUDA_LIBRARIES = (
 def check_python(version: tuple[int, ...] | None = None) -> None:
     """Raise ImportError unless Python is 3.10, 3.11 or 3.12."""
     found = tuple(sys.version_info[:3]) if version is None else version
-    if not (3, 10) <= found[:2] <= (3, 12):
+    if not (3, 10) <= found[:2] <= (3, 14):
         raise ImportError(
-            f"nnbook needs Python 3.10, 3.11 or 3.12, and this is Python "
+            f"nnbook needs Python 3.10 to 3.14, and this is Python "
             f"{'.'.join(map(str, found))} ({sys.executable}). MXNet 1.9.1 is not known to work on "
             "others. Make an environment with one of those, for example: "
             "python3.11 -m venv .venv"
@@ -56,15 +59,15 @@ def check_python(version: tuple[int, ...] | None = None) -> None:
 
 
 def check_numpy(version: str | None = None) -> None:
-    """Raise ImportError unless NumPy is at least 1.23.5 and older than 2."""
+    """Raise ImportError unless NumPy is at least 1.23.5 and older than 3."""
     found = installed_version("numpy") if version is None else version
-    way_out = 'python -m pip install "numpy>=1.23.5,<2"'
+    way_out = 'python -m pip install "numpy>=1.23.5"'
     if found is None:
         raise ImportError(f"nnbook needs NumPy, and it is not installed. Run: {way_out}")
     digits = [int(part) if part.isdigit() else 0 for part in found.split(".")[:3]]
-    if not (1, 23, 5) <= tuple(digits) < (2,):
+    if not (1, 23, 5) <= tuple(digits) < (3,):
         raise ImportError(
-            f"nnbook needs NumPy 1.23.5 to 1.26, and this is NumPy {found}, with which MXNet 1.9.1 "
+            f"nnbook needs NumPy 1.23.5 to 2.x, and this is NumPy {found}, with which MXNet 1.9.1 "
             f"does not work. Run: {way_out}  and restart Python."
         )
 
@@ -110,6 +113,42 @@ def _how_to_install(system: str | None = None, machine: str | None = None) -> st
     return f'Run: {INSTALL_CPU}  (the extra "nnbook[cpu]") or, for an NVIDIA GPU, {INSTALL_GPU}'
 
 
+def prepare() -> None:
+    """Get ready for an import of MXNet: called by the finder, before MXNet is loaded.
+
+    Raises
+    ------
+    ImportError
+        When Python, NumPy or the installed wheels do not fit; the message has the way out.
+    """
+    check_python()
+    check_numpy()
+    check_wheels()
+    forget_failed_import()
+    cuda_build = any(wheel in GPU_WHEELS for wheel in mxnet_wheels())
+    if choose_threads(cuda_build):
+        threads_may_vary.append(True)
+    if cuda_build:
+        preload_cuda()
+
+
+def execute(loader: Any, module: ModuleType) -> None:
+    """Execute a module of MXNet, whose imports of NumPy give it NumPy as it knew it."""
+    module.__dict__["__builtins__"] = old_numpy.builtins()
+    if module.__name__ != "mxnet":
+        loader.exec_module(module)
+        return
+    prepare()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            loader.exec_module(module)
+        except Exception as error:
+            raise ImportError(explain(error)) from error
+    with silenced():
+        module.nd.waitall()  # starts the engine, which prints its name when it is not the default
+
+
 def import_mxnet() -> ModuleType:
     """Import MXNet, leaving NumPy and the warning filters as they were.
 
@@ -125,24 +164,8 @@ def import_mxnet() -> ModuleType:
     """
     check_python()
     check_numpy()
-    check_wheels()
-    if "mxnet" not in sys.modules:
-        forget_failed_import()
-        cuda_build = any(wheel in GPU_WHEELS for wheel in mxnet_wheels())
-        if choose_threads(cuda_build):
-            threads_may_vary.append(True)
-        if cuda_build:
-            preload_cuda()
-    with numpy_bool(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            mxnet = importlib.import_module("mxnet")
-        except Exception as error:
-            raise ImportError(explain(error)) from error
-    give_mxnet_its_bool()
-    with silenced():
-        mxnet.nd.waitall()  # starts the engine, which prints its name when it is not the default
-    return mxnet
+    check_wheels()  # here too: a missing MXNet never gets as far as being loaded
+    return importlib.import_module("mxnet")
 
 
 threads_may_vary: list[bool] = []  # filled when the number of threads is not the user's choice
@@ -213,39 +236,6 @@ def forget_failed_import() -> None:
     """
     for name in [name for name in sys.modules if name.startswith("mxnet.")]:
         del sys.modules[name]
-
-
-@contextlib.contextmanager
-def numpy_bool() -> Iterator[None]:
-    """Provide ``numpy.bool``, which MXNet reads while it is imported, and remove it again."""
-    import numpy
-
-    if "bool" in vars(numpy):
-        yield
-        return
-    numpy.bool = bool  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        del numpy.bool  # type: ignore[attr-defined]
-
-
-def give_mxnet_its_bool() -> None:
-    """Let MXNet's own modules, and nobody else, go on seeing ``numpy.bool``.
-
-    MXNet reads it again in ``x[True]``, ``np.full(shape, True)`` and others. Its modules get a copy
-    of NumPy's namespace that has the name, and NumPy itself stays as it is.
-    """
-    import numpy
-
-    view = ModuleType("numpy", numpy.__doc__)
-    view.__dict__.update(vars(numpy))
-    view.__dict__["bool"] = bool
-    for name, module in list(sys.modules.items()):
-        if name.startswith("mxnet."):
-            for alias in ("_np", "np", "onp"):
-                if vars(module).get(alias) is numpy:
-                    setattr(module, alias, view)
 
 
 def preload_cuda(folders: list[Path] | None = None) -> list[str]:

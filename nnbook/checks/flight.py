@@ -15,9 +15,9 @@ from nnbook.checks.overfitting import overfit_tiny_subset
 from nnbook.checks.regularization import check_regularization
 from nnbook.checks.rehearsal import rehearse
 from nnbook.checks.rules import check_optimizer
-from nnbook.checks.twins import Pair, copy_of
 from nnbook.findings import Finding
-from nnbook.training.examples import Examples
+from nnbook.gluon.examples import Examples
+from nnbook.gluon.twins import Pair, copy_of
 
 __all__ = ["preflight"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.runtime import mx
+from nnbook.gluon.runtime import mx
 
 __all__ = [
     "binary_cross_entropy",

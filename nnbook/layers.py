@@ -1,0 +1,43 @@
+"""Layers: activation functions, units, initial weights and `mlp`.
+
+Everything is a Gluon HybridBlock that works eagerly, hybridised and on symbols, or an MXNet
+initialiser.
+"""
+
+from nnbook.gluon.layers import (
+    RBF,
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    Identity,
+    LeCunNormal,
+    LeCunUniform,
+    Maxout,
+    ScaledTanh,
+    WeightInitializer,
+    activation,
+    fans,
+    gain,
+    mlp,
+    recommended_targets,
+)
+
+__all__ = [
+    "RBF",
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "Identity",
+    "LeCunNormal",
+    "LeCunUniform",
+    "Maxout",
+    "ScaledTanh",
+    "WeightInitializer",
+    "activation",
+    "fans",
+    "gain",
+    "mlp",
+    "recommended_targets",
+]

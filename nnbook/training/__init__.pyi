@@ -1,0 +1,30 @@
+from nnbook.gluon.outputs import example_outputs as example_outputs
+from nnbook.training.callbacks import (
+    Callback as Callback,
+)
+from nnbook.training.callbacks import (
+    EarlyStopping as EarlyStopping,
+)
+from nnbook.training.callbacks import (
+    Progress as Progress,
+)
+from nnbook.training.callbacks import (
+    ReduceOnPlateau as ReduceOnPlateau,
+)
+from nnbook.training.checkpoint import (
+    Checkpoint as Checkpoint,
+)
+from nnbook.training.checkpoint import (
+    CheckpointError as CheckpointError,
+)
+from nnbook.training.checkpoint import (
+    CheckpointWarning as CheckpointWarning,
+)
+from nnbook.training.history import History as History
+from nnbook.training.loop import evaluate as evaluate
+from nnbook.training.loop import example_losses as example_losses
+from nnbook.training.loop import fit as fit
+from nnbook.training.ranges import RangeTest as RangeTest
+from nnbook.training.ranges import range_test as range_test
+from nnbook.training.run import DivergedError as DivergedError
+from nnbook.training.run import Run as Run
