@@ -674,17 +674,6 @@ def test_preflight_without_an_optimizer_and_of_a_loss_that_breaks(pair):
     assert "not for one example" in finding.message
 
 
-def test_deferred_shapes_are_refused(pair):
-    net = mx.gluon.nn.HybridSequential()
-    net.add(mx.gluon.nn.Dense(32, activation="tanh"), mx.gluon.nn.Dense(10))
-    net.initialize()
-    for check in (checks.check_gradients, checks.overfit_tiny_subset, checks.check_initial_loss):
-        with pytest.raises(ValueError, match=r"deferred shape .* Run one batch"):
-            check(net, CE, *pair)
-    with pytest.raises(ValueError, match="deferred shape"):
-        checks.preflight(net, CE, pair)
-
-
 def test_bad_arguments(pair):
     net = digits_net(0)
     for options, message in (

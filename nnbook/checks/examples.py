@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook.checks.calls import Pair, batch_for
 from nnbook.checks.neighbours import labels_of, neighbour_findings
 from nnbook.checks.outcomes import CheckResult
 from nnbook.data import check_examples
 from nnbook.findings import Finding
-from nnbook.gluon.twins import Pair, batch_for
 
 __all__ = ["check_data"]
 
@@ -88,7 +88,7 @@ def _checked(data: Pair, name: str) -> tuple[onp.ndarray, onp.ndarray]:
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise TypeError(f"{name} is a {type(data).__name__}; expected a pair (x, y) of arrays")
     check_examples(*data, name=name)
-    return batch_for(*data, _EVERYTHING, 0)
+    return batch_for(data, _EVERYTHING, 0)
 
 
 def _finding(severity: str, message: str, advice: str) -> Finding:

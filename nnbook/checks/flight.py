@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from nnbook.checks.calls import Pair, either_order
 from nnbook.checks.examples import check_data
 from nnbook.checks.gradients import check_gradients
 from nnbook.checks.independence import check_independence
@@ -17,17 +18,18 @@ from nnbook.checks.rehearsal import rehearse
 from nnbook.checks.rules import check_optimizer
 from nnbook.findings import Finding
 from nnbook.gluon.examples import Examples
-from nnbook.gluon.twins import Pair, copy_of
+from nnbook.gluon.twins import copy_of
 
 __all__ = ["preflight"]
 
 
+@either_order
 def preflight(
     net: Any,
-    loss: Any,
     data: Pair,
     validation: Pair | None = None,
     *,
+    loss: Any,
     burn_in: int = 20,
     verbose: bool = True,
     **fit_options: Any,
@@ -38,10 +40,10 @@ def preflight(
     ----------
     net : mxnet.gluon.Block
         An initialised network. Nothing is changed: all work is done on copies.
-    loss : callable
-        ``loss(outputs, targets)``.
     data, validation : tuple of array
         ``(x, y)``, as for `nnbook.training.fit`.
+    loss : callable
+        ``loss(outputs, targets)``.
     burn_in : int
         Gradients are checked at the initial weights and, if they are right, again after so many
         steps of training.
@@ -67,8 +69,8 @@ def preflight(
     >>> from nnbook import checks, data, layers, losses, optim
     >>> x, y = data.moons(300, rng=0)
     >>> net = layers.mlp(2, [20], 2, "tanh", seed=0)
-    >>> report = checks.preflight(net, losses.softmax_cross_entropy, (x[:200], y[:200]),
-    ...                           (x[200:], y[200:]), optimizer=optim.momentum(0.1))
+    >>> report = checks.preflight(net, (x[:200], y[:200]), (x[200:], y[200:]),
+    ...                           loss=losses.softmax_cross_entropy, optimizer=optim.momentum(0.1))
     preflight: passed
     ok    check_data
     ok    check_initial_loss
@@ -84,42 +86,41 @@ def preflight(
     """
     options = {"batch_size": 32, "epochs": 10, "seed": 0, **fit_options}
     optimizer, seed = options.pop("optimizer", None), options["seed"]
-    x, y = data
     trial = copy_of(net)
     Examples(trial, data, loss, name="train")  # says what is wrong with the data, before any work
     if validation is not None:
         Examples(trial, validation, loss, name="validation")
     shuffled = options.get("shuffle", True) or options.get("order") is not None
-    common: dict[str, Any] = {"seed": seed}
+    common: dict[str, Any] = {"loss": loss, "seed": seed}
     again = f"check_gradients after {burn_in} steps"
     plan: list[tuple[str, Callable[[], Any]]] = [
         ("check_data", lambda: check_data(data, validation, shuffle=shuffled, seed=seed)),
         (
             "check_initial_loss",
             lambda: check_initial_loss(
-                net, loss, x, y, examples=min(options["batch_size"], 1000), **common
+                net, data, examples=min(options["batch_size"], 1000), **common
             ),
         ),
-        ("check_independence", lambda: check_independence(net, loss, x, y, **common)),
-        ("check_gradients", lambda: check_gradients(net, loss, x, y, **common)),
+        ("check_independence", lambda: check_independence(net, data, **common)),
+        ("check_gradients", lambda: check_gradients(net, data, **common)),
         (
             again,
-            lambda: check_gradients(net, loss, x, y, burn_in=burn_in, **common),
+            lambda: check_gradients(net, data, burn_in=burn_in, **common),
         ),
         (
             "check_regularization",
             lambda: check_regularization(
-                net, loss, x, y, options.get("penalty"), optimizer=optimizer, **common
+                net, data, options.get("penalty"), optimizer=optimizer, **common
             ),
         ),
-        ("overfit_tiny_subset", lambda: overfit_tiny_subset(net, loss, x, y, **common)),
+        ("overfit_tiny_subset", lambda: overfit_tiny_subset(net, data, **common)),
     ]
     if optimizer is not None:
-        planned = options["epochs"] * -(-len(x) // options["batch_size"])
+        planned = options["epochs"] * -(-len(data[0]) // options["batch_size"])
         run = {**options, "optimizer": optimizer}
         plan += [
             ("check_optimizer", lambda: check_optimizer(optimizer, steps=planned)),
-            ("rehearse", lambda: rehearse(net, loss, data, validation, **run)),
+            ("rehearse", lambda: rehearse(net, data, validation, loss=loss, **run)),
         ]
     results: list[Any] = []
     for name, check in plan:

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.checks.measuring import make_twin
+from nnbook.checks.calls import batch_for, either_order
 from nnbook.checks.outcomes import CheckResult
 from nnbook.findings import Finding
-from nnbook.gluon.twins import batch_for, preserved_luck
+from nnbook.gluon.twins import make_twin, preserved_luck
 
 __all__ = ["check_independence"]
 
 CHECK = "check_independence"
 
 
+@either_order
 def check_independence(
-    net: Any, loss: Any, x: Any, y: Any, *, examples: int = 8, seed: int = 0
+    net: Any, data: Any, *, loss: Any, examples: int = 8, seed: int = 0
 ) -> CheckResult:
     """Compare a minibatch with its examples one by one: outputs, and mean loss, must be the same.
 
@@ -28,7 +29,7 @@ def check_independence(
 
     Parameters
     ----------
-    net, loss, x, y
+    net, data, loss
         As for `check_gradients`; nothing is changed.
     examples : int
         How many of the examples, at least 2.
@@ -52,16 +53,17 @@ def check_independence(
     >>> from nnbook import checks, layers, losses
     >>> x, y = np.random.default_rng(0).normal(size=(9, 4)), np.arange(9) / 9.0
     >>> net = layers.mlp(4, [5], 1, "tanh", seed=0)
-    >>> checks.check_independence(net, losses.squared_error, x, y).passed
+    >>> checks.check_independence(net, (x, y), loss=losses.squared_error).passed
     True
     >>> def with_broadcast(outputs, targets):
     ...     return ((outputs - targets) ** 2).mean(axis=-1)
-    >>> checks.check_independence(net, with_broadcast, x, y).passed
+    >>> checks.check_independence(net, (x, y), loss=with_broadcast).passed
     False
     """
+    x, y = data
     if examples < 2 or len(x) < 2:
         raise ValueError(f"{min(examples, len(x))} example; expected at least 2 to compare")
-    x, y = batch_for(x, y, examples, seed)
+    x, y = batch_for((x, y), examples, seed)
     with preserved_luck():
         twin = make_twin(net, loss, x, y, seed=seed)
         if twin.varies(training=False):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as onp
 
 from nnbook import losses
-from nnbook.checks.measuring import unsteady
+from nnbook.checks.calls import batch_for, either_order
 from nnbook.checks.outcomes import CheckResult
 from nnbook.findings import Finding
 from nnbook.gluon.runtime import mx
-from nnbook.gluon.twins import Twin, batch_for, preserved_luck
+from nnbook.gluon.twins import Twin, preserved_luck, unsteady
 
 gluon_losses = mx.gluon.loss
 
@@ -23,12 +23,12 @@ CHECK = "check_initial_loss"
 _FORMULA, _HIGH = 1e-3, 2.0
 
 
+@either_order
 def check_initial_loss(
     net: Any,
-    loss: Any,
-    x: Any,
-    y: Any,
+    data: Any,
     *,
+    loss: Any,
     expected: float | None = None,
     examples: int = 64,
     seed: int = 0,
@@ -42,7 +42,7 @@ def check_initial_loss(
 
     Parameters
     ----------
-    net, loss, x, y
+    net, data, loss
         As for `check_gradients`; nothing is changed.
     expected : float, optional
         The loss of an example at chance; by default it follows from the loss function, where that
@@ -74,12 +74,12 @@ def check_initial_loss(
     >>> from nnbook import checks, layers, losses
     >>> x, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30, dtype="int32") % 10
     >>> net = layers.mlp(4, [5], 10, "tanh", seed=0)
-    >>> result = checks.check_initial_loss(net, losses.softmax_cross_entropy, x, y)
+    >>> result = checks.check_initial_loss(net, (x, y), loss=losses.softmax_cross_entropy)
     >>> result.passed, round(result.measured["equal_outputs"], 3)
     (True, 2.303)
     """
     with preserved_luck():
-        x, y = batch_for(x, y, examples, seed)
+        x, y = batch_for(data, examples, seed)
         twin = Twin(net, loss, x, y, seed=seed)
         outputs, terms, slopes = twin.output_slopes()
         equal = float(loss(0 * twin.outputs(), twin.y).mean())

@@ -1,72 +1,111 @@
-"""Slopes of a loss and of a penalty, by automatic differentiation and by differences."""
+"""Slopes of an objective and of a penalty, by the gradient and by differences of the loss."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as onp
 
 from nnbook.checks.differences import best_step, noise_of, slope_beside
 from nnbook.checks.results import Coordinate
-from nnbook.findings import Finding
-from nnbook.gluon.parameters import ParameterVector
-from nnbook.gluon.twins import Twin
+from nnbook.objective import Objective, weight_mask
 
-__all__ = ["chosen_entries", "make_twin", "penalty_slopes", "slopes_of", "unsteady"]
+__all__ = [
+    "Line",
+    "chosen_entries",
+    "lines_through",
+    "penalty_slopes",
+    "slopes_of",
+    "some_rows",
+]
 
 Slopes = tuple[tuple[Coordinate, ...], float, float]
 
 
-def make_twin(
-    net: Any, loss: Any, x: Any, y: Any, *, dtype: str = "float64", **options: Any
-) -> Twin:
-    """Return a copy in float64, or in the network's own dtype where float64 does not work."""
+class Line:
+    """The loss of an objective on straight lines through its θ."""
+
+    def __init__(self, objective: Objective, rows: Any):
+        self._objective, self._rows = objective, rows
+        self.start = onp.array(objective.theta)
+        self._moved = self.start.copy()
+
+    def loss(self) -> float:
+        """Return the loss at θ itself."""
+        return self._objective.loss(self._rows)
+
+    def along(self, coordinate: int) -> Callable[[float], float]:
+        """Return the loss as a function of the distance along a coordinate of θ."""
+
+        def function(distance: float) -> float:
+            self._moved[coordinate] = self.start[coordinate] + distance
+            self._objective.theta = self._moved
+            self._moved[coordinate] = self.start[coordinate]
+            return self._objective.loss(self._rows)
+
+        return function
+
+    def along_direction(self, direction: onp.ndarray) -> Callable[[float], float]:
+        """Return the loss as a function of the distance along a direction, shape (P,)."""
+        direction = direction.astype(self.start.dtype)
+
+        def function(distance: float) -> float:
+            # A Python number: a NumPy one would turn float32 into float64.
+            self._objective.theta = self.start + float(distance) * direction
+            return self._objective.loss(self._rows)
+
+        return function
+
+
+@contextmanager
+def lines_through(objective: Objective, rows: Any = None) -> Iterator[Line]:
+    """Give the loss on lines through θ, and put θ back afterwards."""
+    line = Line(objective, rows)
     try:
-        return Twin(net, loss, x, y, dtype=dtype, **options)
-    except Exception as error:
-        if dtype != "float64":
-            raise
-        # Whatever it was, either float64 is at fault, or the next line raises it again.
-        twin = Twin(net, loss, x, y, **options)
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        twin.why_not = lines[-1] if lines else type(error).__name__
-        return twin
+        yield line
+    finally:
+        objective.theta = line.start
 
 
-def slopes_of(twin: Twin, h: float | None, per_parameter: int, seed: int) -> Slopes:
+def slopes_of(
+    objective: Objective, h: float | None, per_parameter: int, seed: int, rows: Any = None
+) -> Slopes:
     """Return the slopes at some entries of every parameter, the step and the noise."""
-    gradient, rng = twin.gradient(), onp.random.default_rng(seed)
-    noise, middle = _noise(twin, rng), twin.loss()
-    h = best_step(noise, abs(middle)) if h is None else h
+    gradient, rng = onp.asarray(objective.gradient(rows), dtype=float), onp.random.default_rng(seed)
     found = []
-    for name, part in twin.vector.slices.items():
-        for k in chosen_entries(gradient[part], per_parameter, rng):
-            place = part.start + k
-            pair = (
-                float(gradient[place]),
-                slope_beside(twin.along(place), middle, float(gradient[place]), h, noise),
-            )
-            index = onp.unravel_index(k, twin.vector.shapes[name])
-            found.append(_coordinate(name, index, *pair, precision_of(twin.dtype)))
+    with lines_through(objective, rows) as line:
+        middle = line.loss()
+        noise = _noise(line, middle, rng)
+        objective.theta = line.start
+        h = best_step(noise, abs(middle)) if h is None else h
+        precision = precision_of(line.start.dtype)
+        for name, part in objective.slices.items():
+            for k in chosen_entries(gradient[part], per_parameter, rng):
+                analytic = float(gradient[part.start + k])
+                slope = slope_beside(line.along(part.start + k), middle, analytic, h, noise)
+                index = onp.unravel_index(k, objective.shapes[name])
+                found.append(_coordinate(name, index, analytic, slope, precision))
     return tuple(found), h, noise
 
 
-def _noise(twin: Twin, rng: onp.random.Generator) -> float:
+def _noise(line: Line, middle: float, rng: onp.random.Generator) -> float:
     """Measure the rounding error of the loss, in steps that move what is in float32 inside too.
 
     Each entry of θ moves in proportion to its size, so that zeros, often at a kink, stay.
     """
-    resolution, estimates = float(onp.finfo(twin.dtype).eps), []
-    sizes = abs(twin.vector.theta.asnumpy().astype("float64"))
+    resolution, estimates = float(onp.finfo(line.start.dtype).eps), []
+    sizes = abs(line.start.astype("float64"))
     for _ in range(2):  # the lesser, since a kink on the way looks like noise
         direction = sizes * rng.choice([-1.0, 1.0], size=len(sizes))
-        estimates.append(noise_of(twin.along_direction(direction), max(1e-7, 4 * resolution)))
-    return max(min(estimates), resolution * abs(twin.loss()))
+        estimates.append(noise_of(line.along_direction(direction), max(1e-7, 4 * resolution)))
+    return max(min(estimates), resolution * abs(middle))
 
 
-def penalty_slopes(penalty: Any, vector: ParameterVector, count: int, seed: int) -> Slopes:
+def penalty_slopes(penalty: Any, objective: Objective, count: int, seed: int) -> Slopes:
     """Return the slopes of a penalty at some weights, the step and the noise."""
-    theta = (vector.theta.asnumpy() * vector.weight_mask).astype("float64")
+    theta = (objective.theta * weight_mask(objective.shapes)).astype("float64")
     gradient = onp.asarray(penalty.gradient(theta), dtype=float)
     rng, middle = onp.random.default_rng(seed), float(penalty.value(theta))
     noise = float(onp.finfo(float).eps) * max(abs(middle), 1e-300) * 4
@@ -85,7 +124,7 @@ def penalty_slopes(penalty: Any, vector: ParameterVector, count: int, seed: int)
     return tuple(found), h, noise
 
 
-def precision_of(dtype: str) -> float:
+def precision_of(dtype: Any) -> float:
     """Return how exact a slope by differences can be, relative: 1e-7 in float64."""
     return 7 * float(onp.finfo(dtype).eps) ** 0.5
 
@@ -109,10 +148,9 @@ def chosen_entries(gradient: onp.ndarray, count: int, rng: onp.random.Generator)
     return [int(k) for k in list(dict.fromkeys(mixed))[:count]]
 
 
-def unsteady(twin: Twin, check: str) -> list[Finding]:
-    """Find out whether the network is random in use."""
-    if not twin.varies(training=False):
-        return []
-    message = "two evaluations of the same examples differ, outside training too"
-    advice = "look for dropout or noise that does not ask autograd.is_training()"
-    return [Finding(check, "error", message, advice)]
+def some_rows(objective: Objective, count: int, seed: int) -> onp.ndarray | None:
+    """Choose some of an objective's examples; None for all of them."""
+    if objective.examples is None or objective.examples <= count:
+        return None
+    rng = onp.random.default_rng(seed)
+    return onp.sort(rng.choice(objective.examples, size=count, replace=False))

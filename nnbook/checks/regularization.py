@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook.checks.calls import batch_for, either_order
 from nnbook.checks.measuring import penalty_slopes
 from nnbook.checks.outcomes import CheckResult
 from nnbook.findings import Finding
-from nnbook.gluon.parameters import ParameterVector
-from nnbook.gluon.twins import Twin, batch_for, preserved_luck
+from nnbook.gluon.twins import Twin, preserved_luck
+from nnbook.objective import Objective, weight_mask
 from nnbook.training.steps import make_step
 
 __all__ = ["check_regularization"]
@@ -19,13 +20,13 @@ __all__ = ["check_regularization"]
 CHECK = "check_regularization"
 
 
+@either_order
 def check_regularization(
     net: Any,
-    loss: Any,
-    x: Any,
-    y: Any,
+    data: Any,
     penalty: Any = None,
     *,
+    loss: Any,
     optimizer: Any = None,
     examples: int = 64,
     seed: int = 0,
@@ -38,7 +39,7 @@ def check_regularization(
 
     Parameters
     ----------
-    net, loss, x, y
+    net, data, loss
         As for `check_gradients`; nothing is changed.
     penalty : object, optional
         With ``value(theta)`` and ``gradient(theta)``, such as `nnbook.losses.l2_penalty(0.001)`.
@@ -71,7 +72,8 @@ def check_regularization(
     >>> x, y = np.random.default_rng(0).normal(size=(9, 4)), np.arange(9) % 3
     >>> net = layers.mlp(4, [5], 3, "tanh", seed=0)
     >>> penalty = losses.l2_penalty(0.001)
-    >>> checks.check_regularization(net, losses.softmax_cross_entropy, x, y, penalty).passed
+    >>> checks.check_regularization(net, (x, y), penalty,
+    ...                             loss=losses.softmax_cross_entropy).passed
     True
     """
     if penalty is not None and not (hasattr(penalty, "value") and hasattr(penalty, "gradient")):
@@ -80,12 +82,12 @@ def check_regularization(
             "such as nnbook.losses.l2_penalty(0.001)"
         )
     with preserved_luck():
-        twin = Twin(net, loss, *batch_for(x, y, examples, seed), seed=seed)
+        twin = Twin(net, loss, *batch_for(data, examples, seed), seed=seed)
         data_loss = twin.loss(training=False)
         findings: list[Finding] = []
         measured: dict[str, Any] = {"data_loss": data_loss}
         if penalty is not None:
-            findings, numbers = _of_penalty(penalty, twin.vector, data_loss, seed)
+            findings, numbers = _of_penalty(penalty, twin, data_loss, seed)
             measured |= numbers
         decaying = _decaying(twin, optimizer)  # changes the copy
     measured["decaying_biases"] = len(decaying)
@@ -94,11 +96,11 @@ def check_regularization(
 
 
 def _of_penalty(
-    penalty: Any, vector: ParameterVector, data_loss: float, seed: int
+    penalty: Any, objective: Objective, data_loss: float, seed: int
 ) -> tuple[list[Finding], dict[str, float]]:
     """Check the penalty as a function of θ."""
-    theta = (vector.theta.asnumpy() * vector.weight_mask).astype("float64")
-    value, slopes = float(penalty.value(theta)), penalty_slopes(penalty, vector, 8, seed)[0]
+    theta = (objective.theta * weight_mask(objective.shapes)).astype("float64")
+    value, slopes = float(penalty.value(theta)), penalty_slopes(penalty, objective, 8, seed)[0]
     findings = []
     for slope in [slope for slope in slopes if slope.alarm][:1]:
         ratio = slope.analytic / slope.numeric if slope.numeric else float("inf")

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook.checks.calls import Pair, batch_for, either_order
 from nnbook.checks.outcomes import CheckResult
 from nnbook.checks.overfitting import repeated
 from nnbook.findings import Finding
 from nnbook.gluon.parameters import ParameterVector
 from nnbook.gluon.runtime import mx, np
-from nnbook.gluon.twins import Pair, batch_for, copy_of, preserved_luck
+from nnbook.gluon.twins import copy_of, preserved_luck
 from nnbook.training import Callback, Checkpoint, DivergedError, Progress, evaluate, fit
 
 __all__ = ["rehearse"]
@@ -37,12 +38,13 @@ class _Watch(Callback):
             self.put_back += 1
 
 
+@either_order
 def rehearse(
     net: Any,
-    loss: Any,
     data: Pair,
     validation: Pair | None = None,
     *,
+    loss: Any,
     optimizer: Any,
     examples: int = 600,
     steps: int = 100,
@@ -56,7 +58,7 @@ def rehearse(
 
     Parameters
     ----------
-    net, loss, data, validation
+    net, data, validation, loss
         As for `nnbook.training.fit`; nothing is changed.
     optimizer : Optimizer or mxnet.optimizer.Optimizer
         The rule.
@@ -87,9 +89,9 @@ def rehearse(
     >>> net = layers.mlp(2, [20], 2, "tanh", seed=0)
     >>> rate_too_low = optim.momentum(1e-6)
     >>> loss = losses.softmax_cross_entropy
-    >>> checks.rehearse(net, loss, (x, y), optimizer=optim.momentum(0.1)).passed
+    >>> checks.rehearse(net, (x, y), loss=loss, optimizer=optim.momentum(0.1)).passed
     True
-    >>> checks.rehearse(net, loss, (x, y), optimizer=rate_too_low).passed
+    >>> checks.rehearse(net, (x, y), loss=loss, optimizer=rate_too_low).passed
     False
     """
     options = {"batch_size": 32, "epochs": 10, "seed": 0, **fit_options, "progress": False}
@@ -110,7 +112,7 @@ def _one_minibatch(
 ) -> tuple[list[Finding], dict[str, float]]:
     """Train on one minibatch alone: its loss must fall."""
     twin, loss = copy_of(net, dropout=False), options["loss"]
-    batch = batch_for(*data, options["batch_size"], options["seed"])
+    batch = batch_for(data, options["batch_size"], options["seed"])
     first = evaluate(twin, batch, loss)["loss"]
     own = {k: v for k, v in options.items() if k in ("optimizer", "loss", "seed", "progress")}
     steps = min(steps, _planned(len(data[0]), options))
@@ -148,8 +150,8 @@ def _few_epochs(
 ) -> tuple[list[Finding], dict[str, float]]:
     """Train on some of the data with every option; look at what came of it."""
     twin, watch = copy_of(net), _Watch()
-    train = batch_for(*data, examples, options["seed"])
-    held_out = None if validation is None else batch_for(*validation, examples, options["seed"])
+    train = batch_for(data, examples, options["seed"])
+    held_out = None if validation is None else batch_for(validation, examples, options["seed"])
     evaluate(twin, train, options["loss"])  # says what is wrong with the data, makes shapes known
     vector = ParameterVector(twin)
     before = vector.snapshot()
@@ -165,6 +167,8 @@ def _few_epochs(
         )
         return [Finding(CHECK, "error", message, advice)], {}
     rows = history["train_loss"]
+    if not rows.any():  # every target was met exactly from the start: nothing had to move
+        return [], {"train_first": 0.0, "train_last": 0.0}
     findings = _unmoved(vector, before) + _copies(vector) + _thrown_away(watch)
     findings += _in_use(twin, train, options["loss"])
     if held_out is not None:

@@ -60,7 +60,7 @@ class Coordinate:
         Where rounding explains the difference, slopes too faint to be measured count as `faint`.
         """
         difference = abs(self.analytic - self.numeric)
-        if difference <= self.rounding:
+        if 0 < difference <= self.rounding:
             return difference / max(abs(self.analytic), abs(self.numeric), self.faint)
         return relative_error(self.analytic, self.numeric)
 

@@ -149,7 +149,7 @@ class ParameterVector:
             Itself, with a new `theta` and `grad`.
         """
         every = named_parameters(self.net)
-        _check_ready(every)
+        check_ready(every)
         keep_weights()
         refuse_transposed(blocks_of(self.net))
         self.parameters = {n: p for n, p in every.items() if p.grad_req != "null"}
@@ -324,7 +324,8 @@ def _onto(values: Any, like: np.ndarray) -> np.ndarray:
     return values.astype(like.dtype, copy=False).as_in_ctx(like.ctx)
 
 
-def _check_ready(parameters: dict[str, mx.gluon.Parameter]) -> None:
+def check_ready(parameters: dict[str, mx.gluon.Parameter]) -> None:
+    """Raise ValueError unless every parameter has its values, on one device."""
     for name, parameter in parameters.items():
         if parameter._data is None:
             if parameter._deferred_init:

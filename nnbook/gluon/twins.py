@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as onp
 
+from nnbook.findings import Finding
 from nnbook.gluon.examples import Examples
-from nnbook.gluon.parameters import ParameterVector, blocks_of, clone, named_parameters
+from nnbook.gluon.parameters import (
+    ParameterVector,
+    blocks_of,
+    check_ready,
+    clone,
+    host_view,
+    named_parameters,
+)
 from nnbook.gluon.runtime import mx, np
 
 nn = mx.gluon.nn
 
-__all__ = ["Twin", "batch_for", "copy_of", "preserved_luck"]
-
-Pair = tuple[Any, Any]
+__all__ = ["Twin", "copy_of", "make_twin", "preserved_luck", "unsteady"]
 
 
 def copy_of(net: Any, dropout: bool = True) -> Any:
@@ -26,13 +32,11 @@ def copy_of(net: Any, dropout: bool = True) -> Any:
     Parameters
     ----------
     net : mxnet.gluon.Block
-        The network.
+        The network, its shapes known: else every copy would draw initial weights of its own.
     dropout : bool
         Whether Gluon's dropout layers go on dropping.
     """
-    for name, parameter in named_parameters(net).items():
-        if parameter._data is None:
-            raise ValueError(_why_not_ready(name, parameter))
+    check_ready(named_parameters(net))
     twin = clone(net)
     for block in blocks_of(twin):
         block._forward_hooks.clear()
@@ -44,18 +48,8 @@ def copy_of(net: Any, dropout: bool = True) -> Any:
     return twin
 
 
-def _why_not_ready(name: str, parameter: Any) -> str:
-    if not parameter._deferred_init:
-        return f"parameter {name!r} is not initialised; call net.initialize() first"
-    # Every copy would draw initial weights of its own.
-    return (
-        f"parameter {name!r} has the deferred shape {parameter.shape}; expected known shapes. "
-        "Run one batch through the network first, or give in_units"
-    )
-
-
 class Twin:
-    """A copy of a network, with the loss of some examples as a function of its θ.
+    """A copy of a network, an `Objective` of some examples.
 
     Parameters
     ----------
@@ -99,11 +93,43 @@ class Twin:
         self.x, self.y, self.classifies = checked.x, checked.y, checked.classifies
         self._loss = loss
         self.vector = ParameterVector(self.net)
-        self._flat = self.vector.theta.as_nd_ndarray()
         if before is not None:
             with self.vector.preserved():
                 self.losses(x=self.like_x(before), training=True).wait_to_read()
         self.random = self.varies(training=True)
+
+    @property
+    def size(self) -> int:
+        """P, the number of entries of θ."""
+        return len(self.vector)
+
+    @property
+    def slices(self) -> dict[str, slice]:
+        """The part of θ that belongs to each parameter."""
+        return self.vector.slices
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter."""
+        return self.vector.shapes
+
+    @property
+    def examples(self) -> int:
+        """How many examples there are."""
+        return len(self.x)
+
+    @property
+    def theta(self) -> onp.ndarray:
+        """θ, shape (P,), as a copy. Assigning to it changes the copy of the network."""
+        return self.vector.theta.asnumpy()
+
+    @theta.setter
+    def theta(self, values: onp.ndarray) -> None:
+        theta = self.vector.theta
+        if theta.ctx.device_type == "cpu":  # a difference quotient needs it twice for each entry
+            host_view(theta)[...] = values
+        else:
+            self.vector.theta = values
 
     @property
     def dtype(self) -> str:
@@ -130,21 +156,26 @@ class Twin:
         outputs = self.outputs(x, training)
         return self._loss(outputs, self.y if y is None else y)
 
-    def loss(self, training: bool = True) -> float:
-        """Return the mean loss, every time with the same luck."""
+    def loss(self, rows: Any = None, training: bool = True) -> float:
+        """Return the mean loss of some rows, every time with the same luck."""
         if self.random:
             reseed(self.seed)
-        return float(self.losses(training=training).mean())
+        return float(self.losses(*self._rows(rows), training=training).mean())
 
-    def gradient(self) -> onp.ndarray:
+    def gradient(self, rows: Any = None) -> onp.ndarray:
         """Return the gradient of the mean loss by automatic differentiation, shape (P,)."""
+        x, y = self._rows(rows)
         if self.random:
             reseed(self.seed)
         self.vector.grad[...] = 0
         with mx.autograd.record():
-            objective = self._loss(self.net(self.x), self.y).mean()
+            objective = self._loss(self.net(x), y).mean()
         objective.backward()
         return self.vector.grad.asnumpy().astype("float64")
+
+    def _rows(self, rows: Any) -> tuple[Any, Any]:
+        """Return some of the examples and targets, by default all."""
+        return (self.x, self.y) if rows is None else (self.x[rows], self.y[rows])
 
     def output_slopes(self) -> tuple[onp.ndarray, onp.ndarray, onp.ndarray]:
         """Return outputs, the loss of each example (or the one), and the slopes in the outputs."""
@@ -155,32 +186,30 @@ class Twin:
         losses.backward()
         return outputs.asnumpy(), losses.asnumpy(), outputs.grad.asnumpy()
 
-    def along(self, coordinate: int) -> Callable[[float], float]:
-        """Return the loss as a function of the distance along a coordinate of θ."""
-        part = self._flat[coordinate : coordinate + 1]
-        start = float(part.asscalar())
 
-        def function(distance: float) -> float:
-            part[:] = start + distance
-            try:
-                return self.loss()
-            finally:
-                part[:] = start
+def make_twin(
+    net: Any, loss: Any, x: Any, y: Any, *, dtype: str = "float64", **options: Any
+) -> Twin:
+    """Return a copy in float64, or in the network's own dtype where float64 does not work."""
+    try:
+        return Twin(net, loss, x, y, dtype=dtype, **options)
+    except Exception as error:
+        if dtype != "float64":
+            raise
+        # Whatever it was, either float64 is at fault, or the next line raises it again.
+        twin = Twin(net, loss, x, y, **options)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        twin.why_not = lines[-1] if lines else type(error).__name__
+        return twin
 
-        return function
 
-    def along_direction(self, direction: onp.ndarray) -> Callable[[float], float]:
-        """Return the loss as a function of the distance along a direction, shape (P,)."""
-        start = self.vector.theta.asnumpy()
-
-        def function(distance: float) -> float:
-            self.vector.theta = start + distance * direction.astype(start.dtype)
-            try:
-                return self.loss()
-            finally:
-                self.vector.theta = start
-
-        return function
+def unsteady(twin: Twin, check: str) -> list[Finding]:
+    """Find out whether the network is random in use."""
+    if not twin.varies(training=False):
+        return []
+    message = "two evaluations of the same examples differ, outside training too"
+    advice = "look for dropout or noise that does not ask autograd.is_training()"
+    return [Finding(check, "error", message, advice)]
 
 
 def reseed(seed: int) -> None:
@@ -205,16 +234,3 @@ def preserved_luck() -> Iterator[None]:
         onp.random.set_state(numbers)  # noqa: NPY002
         random.setstate(python)
         mx.random.seed(following)
-
-
-def batch_for(x: Any, y: Any, size: int, seed: int) -> tuple[Any, Any]:
-    """Draw some examples, without repetition, as NumPy arrays."""
-    x, y = _numpy(x), _numpy(y)
-    if len(x) <= size:
-        return x, y
-    rows = onp.random.default_rng(seed).choice(len(x), size=size, replace=False)
-    return x[rows], y[rows]
-
-
-def _numpy(array: Any) -> onp.ndarray:
-    return array.asnumpy() if hasattr(array, "asnumpy") else onp.asarray(array)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook.gluon.deferred import complete
 from nnbook.gluon.parameters import clone
 from nnbook.optim import Optimizer
 from nnbook.training.callbacks import Callback
@@ -127,6 +128,8 @@ def range_test(
     rates = low * (high / low) ** (onp.arange(steps) / (steps - 1))
     rule = replace(optimizer, learning_rate=lambda step: float(rates[min(step, steps - 1)]))
     recorder = _Recorder(steps, smoothing)
+    if isinstance(train, (tuple, list)) and len(train) == 2:  # `fit` refuses anything else
+        complete(net, train[0])
     try:
         fit(
             clone(net),

@@ -1,0 +1,82 @@
+"""How checks are called: ``check(net, (x, y), loss=…)``, as `nnbook.training.fit` is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as onp
+
+__all__ = ["Pair", "batch_for", "either_order", "refuse_beside_an_objective"]
+
+Pair = tuple[Any, Any]
+
+Result = TypeVar("Result")
+
+
+def either_order(check: Callable[..., Result]) -> Callable[..., Result]:
+    """Let a check be called in the first edition's order too: ``check(net, loss, x, y, …)``.
+
+    There the loss came before the data, and most checks took x and y apart. A second argument that
+    is a function can only be a loss. A network whose shapes are deferred learns them here, from the
+    data, before it is copied: every copy would draw initial weights of its own.
+    """
+
+    @functools.wraps(check)
+    def called(net: Any, *rest: Any, **options: Any) -> Result:
+        rest = _in_order(rest, options)
+        given: Any = rest[0] if rest else options.get("data")
+        if hasattr(net, "collect_params") and _is_pair(given):
+            from nnbook.gluon.deferred import complete  # it needs MXNet
+
+            complete(net, given[0])
+        return check(net, *rest, **options)
+
+    return called
+
+
+def _in_order(rest: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+    """Bring what follows the network into today's order: data first, the loss by name."""
+    if "x" in options and "y" in options:
+        options["data"] = options.pop("x"), options.pop("y")
+    if not rest or not callable(rest[0]):
+        return rest
+    options["loss"], *remaining = rest
+    if "data" in options:
+        return (options.pop("data"), *remaining)
+    if remaining and not _is_pair(remaining[0]):
+        x, *remaining = remaining
+        y = remaining.pop(0) if remaining else options.pop("y", None)
+        return ((x, y), *remaining)
+    return tuple(remaining)
+
+
+def _is_pair(thing: Any) -> bool:
+    return isinstance(thing, (tuple, list)) and len(thing) == 2
+
+
+def batch_for(data: Any, size: int, seed: int) -> Pair:
+    """Draw some examples, without repetition, as NumPy arrays."""
+    if not _is_pair(data):
+        raise TypeError(f"data is a {type(data).__name__}; expected a pair (x, y) of arrays")
+    x, y = (_numpy(part) for part in data)
+    if len(x) <= size:
+        return x, y
+    rows = onp.random.default_rng(seed).choice(len(x), size=size, replace=False)
+    return x[rows], y[rows]
+
+
+def _numpy(array: Any) -> onp.ndarray:
+    return array.asnumpy() if hasattr(array, "asnumpy") else onp.asarray(array)
+
+
+def refuse_beside_an_objective(*, dtype: str, **given: Any) -> None:
+    """Raise TypeError if an objective comes with what it has inside."""
+    names = [name for name, value in given.items() if value is not None]
+    names += ["dtype"] if dtype != "float64" else []
+    if names:
+        raise TypeError(
+            f"{', '.join(names)} given beside an objective, which has its data, its loss and its "
+            "dtype inside; expected the objective and other arguments by name"
+        )
