@@ -3,7 +3,7 @@
 #   docker build -t nnbook .
 #   docker run --rm -p 8888:8888 nnbook              # then open the address that it prints
 #   docker run --rm nnbook make test
-FROM python:3.11-slim-bookworm
+FROM python:3.13-slim-bookworm
 
 # make, and what the wheel of MXNet expects of the system. The aarch64 wheel links the Arm Performance
 # Libraries but calls nothing that is not also in LAPACKE, OpenBLAS and the C library, which stand in
@@ -16,8 +16,6 @@ RUN apt-get update \
         && ln -s liblapacke.so.3 libarmpl_lp64_mp.so \
         && ln -s libm.so.6 libamath.so \
         && ln -s libm.so.6 libastring.so; \
-    else \
-        apt-get install -y --no-install-recommends libquadmath0; \
     fi \
     && rm -rf /var/lib/apt/lists/*
 
@@ -27,7 +25,7 @@ WORKDIR /book
 
 # The environment first: it is made anew only when the lock changes.
 COPY --chown=reader Makefile requirements.lock ./
-RUN make .venv/.lock PYTHON=python3.11
+RUN make .venv/.lock PYTHON=python3.13
 COPY --chown=reader . .
 RUN make env && .venv/bin/python -m nnbook doctor --no-speed
 

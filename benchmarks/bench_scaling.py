@@ -17,6 +17,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tools"))
+from nnbook.training.kernels import update_in_place  # noqa: E402
 from notebooks import machine, versions  # noqa: E402
 from worker import examples  # noqa: E402
 
@@ -27,7 +28,6 @@ from nnbook.parameters import ParameterVector  # noqa: E402
 from nnbook.population import fit_population  # noqa: E402
 from nnbook.runtime import mx  # noqa: E402
 from nnbook.runtime import np as mxnp  # noqa: E402
-from nnbook.training.kernels import update_in_place  # noqa: E402
 
 CHAPTERS = HERE.parent / "chapters"
 ROUNDS = 5

@@ -1,5 +1,6 @@
 """Commands: ``python -m nnbook doctor`` says what works here and what does not.
 
+The core needs NumPy and SciPy. What else is missing is a note that names the extra which brings it.
 The doctor imports MXNet, and everything that needs it, only inside its checks: it is there to
 explain why that fails.
 """
@@ -7,6 +8,7 @@ explain why that fails.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import platform
 import sys
 import time
@@ -14,13 +16,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nnbook import __version__, _devices, _install
+from nnbook import __version__
+from nnbook.gluon import devices as _devices
+from nnbook.gluon import install as _install
 
 __all__ = ["Finding", "main"]
 
 MARKS = {"ok": "ok    ", "note": "note  ", "broken": "BROKEN"}
-PACKAGES = ("numpy", "scipy", "matplotlib", "tqdm")
-OPTIONAL_PACKAGES = ("ipywidgets", "jupyterlab", "jupyter-book")
+# What can be installed besides: the extra that brings it, and what it is for.
+OPTIONAL_PACKAGES = {
+    "matplotlib": ("plots", "for nnbook.plots and explore"),
+    "optuna": ("search", "for nnbook.search"),
+    "tqdm": ("search", "for progress bars"),
+    "ipywidgets": ("notebook", "for sliders in a notebook"),
+    "jupyterlab": ("notebook", "for the chapters as notebooks"),
+    "jupyter-book": ("book", "for building the site"),
+}
 
 
 @dataclass(frozen=True)
@@ -53,12 +64,12 @@ def examine(speed: bool = True) -> Iterator[Finding]:
     yield Finding("ok", "nnbook", __version__)
     yield from _guarded("python", _check_python)
     yield from _guarded("packages", _check_packages)
+    yield from _guarded("data", _check_data)
     yield from _guarded("mxnet", _check_mxnet)
-    works = "nnbook.runtime" in sys.modules
+    works = "nnbook.gluon.runtime" in sys.modules
     yield from _guarded("devices", _check_devices if works else _check_driver)
     if works:
         yield from _guarded("threads", _check_threads)
-        yield from _guarded("data", _check_data)
         if speed:
             yield from _guarded("speed", _measure_speed)
 
@@ -76,32 +87,36 @@ def _guarded(topic: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Fin
 def _check_python() -> Iterator[Finding]:
     _install.check_python()
     where = f"{platform.system()} {platform.machine()}, {sys.executable}"
-    yield Finding("ok", "python", f"{platform.python_version()} on {where}")
+    yield Finding("ok", "python", f"{platform.python_version()} (3.10 to 3.14 work) on {where}")
 
 
 def _check_packages() -> Iterator[Finding]:
-    for name in PACKAGES:
+    yield from _guarded("numpy", _check_numpy)
+    yield from _guarded("scipy", _check_scipy)
+    for name, (extra, purpose) in OPTIONAL_PACKAGES.items():
         version = _install.installed_version(name)
-        if version is None:
-            way_out = f"not installed. Run: python -m pip install {name}"
-            yield Finding("broken", name, way_out)
-        elif name == "numpy":
-            yield from _guarded("numpy", _check_numpy)
-        else:
-            yield Finding("ok", name, version)
-    for name in OPTIONAL_PACKAGES:
-        version = _install.installed_version(name)
-        yield Finding("ok" if version else "note", name, version or "not installed (optional)")
+        way_out = f'not installed, {purpose}. Run: python -m pip install "nnbook[{extra}]"'
+        yield Finding("ok" if version else "note", name, version or way_out)
 
 
 def _check_numpy() -> Iterator[Finding]:
     _install.check_numpy()
-    yield Finding("ok", "numpy", str(_install.installed_version("numpy")))
+    yield Finding("ok", "numpy", f"{_install.installed_version('numpy')} (1.23.5 to 2.x work)")
+
+
+def _check_scipy() -> Iterator[Finding]:
+    version = _install.installed_version("scipy")
+    way_out = "not installed. Run: python -m pip install scipy"
+    yield Finding("ok" if version else "broken", "scipy", version or way_out)
 
 
 def _check_mxnet() -> Iterator[Finding]:
+    if not _install.mxnet_wheels() and importlib.util.find_spec("mxnet") is None:
+        text = "not installed, for training Gluon networks; all else works without"
+        yield Finding("note", "mxnet", f"{text}. {_install._how_to_install()}")
+        return
     start = time.perf_counter()
-    from nnbook import runtime
+    from nnbook.gluon import runtime
 
     seconds = time.perf_counter() - start
     cuda = runtime.mx.runtime.Features().is_enabled("CUDA")
@@ -112,7 +127,7 @@ def _check_mxnet() -> Iterator[Finding]:
 
 
 def _check_devices() -> Iterator[Finding]:
-    from nnbook import runtime
+    from nnbook.gluon import runtime
 
     for device in runtime.devices():
         about = f"{device.description}: " if device.description else ""
@@ -134,7 +149,7 @@ def _check_driver() -> Iterator[Finding]:
 
 
 def _check_threads() -> Iterator[Finding]:
-    from nnbook import runtime
+    from nnbook.gluon import runtime
 
     facts = runtime.environment()
     settings = [f"{name}={value}" for name, value in facts["threads"].items() if value is not None]
@@ -149,7 +164,7 @@ def _check_data() -> Iterator[Finding]:
 
 
 def _measure_speed() -> Iterator[Finding]:
-    from nnbook import runtime
+    from nnbook.gluon import runtime
 
     for device in runtime.devices():
         if device.usable:
@@ -233,14 +248,17 @@ def doctor(speed: bool = True) -> int:
     speed : bool
         Whether to measure the speed, which takes two seconds.
     """
-    broken = 0
+    broken, mxnet = 0, True
     for finding in examine(speed):
         print(f"{MARKS[finding.state]}  {finding.topic:<13} {finding.text}", flush=True)
         broken += finding.state == "broken"
+        mxnet &= (finding.state, finding.topic) != ("note", "mxnet")
     if broken:
         print(f"\n{broken} broken: see above for the way out.")
-    else:
+    elif mxnet:
         print("\nEverything that nnbook needs works here.")
+    else:
+        print("\nThe core of nnbook works here. Training Gluon networks needs MXNet: see above.")
     return 1 if broken else 0
 
 

@@ -166,7 +166,7 @@ def check_list(value: Any, name: str, kind: type[_Thing]) -> list[_Thing]:
     found = [] if value is None else list(value)
     for one in found:
         if not isinstance(one, kind):
-            raise TypeError(f"{name} has {one!r}; expected {kind.__module__}.{kind.__name__}")
+            raise TypeError(f"{name} has {one!r}; expected each to be a {kind.__name__}")
     return found
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_seed
+
 #: A NumPy array, an ``mxnet.numpy`` array or a legacy MXNet one.
 Array = Any
 #: What functions take as their source of randomness.
@@ -19,27 +21,83 @@ def is_mxnet(array: Any) -> bool:
     return mxnet is not None and isinstance(array, mxnet.nd.NDArray)
 
 
-def to_numpy(array: Array, name: str = "x") -> onp.ndarray:
-    """Return `array` as a NumPy array: itself if it is one, else a copy; waits for MXNet.
+def check_array(array: Any, name: str = "x") -> None:
+    """Refuse what is no dense array of NumPy or MXNet, and name what makes one of it.
 
     Raises
     ------
     TypeError
-        If it is neither a NumPy nor an MXNet array, or does not hold real numbers.
+        Something else, a sparse array, or a masked one, whose mask MXNet cannot honour.
     """
+    kind, own = type(array).__name__, _last(name)
+    if isinstance(array, onp.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, and its mask would be lost; expected a plain one. Leave "
+            f"out what is masked, or give it a value with {own}.filled(value)."
+        )
     if is_mxnet(array):
-        array = array.asnumpy()
-    if not isinstance(array, onp.ndarray):
+        if array.stype != "default":
+            raise TypeError(
+                f"{name} is a sparse {kind}; expected a dense array. Convert it with "
+                f"{own}.tostype('default')."
+            )
+    elif not isinstance(array, onp.ndarray):
+        # scipy.sparse, without importing it
+        sparse = hasattr(array, "toarray") and hasattr(array, "nnz")
+        way = f"{own}.toarray()" if sparse else "numpy.asarray(...)"
         raise TypeError(
-            f"{name} is a {type(array).__name__}, expected a NumPy or MXNet array. Convert it, "
-            "for example with numpy.asarray(...)."
+            f"{name} is a {kind}, expected a NumPy or MXNet array. Convert it with {way}."
         )
+
+
+def _last(name: str) -> str:
+    """Return what an array called "train x" is called in code."""
+    word = name.split()[-1]
+    return word if word.isidentifier() else "x"
+
+
+def to_numpy(array: Array, name: str = "x") -> onp.ndarray:
+    """Return `array` as a plain NumPy array, sharing memory if it is NumPy's; waits for MXNet.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a NumPy nor an MXNet array, is masked or sparse, or does not hold real
+        numbers.
+    """
+    check_array(array, name)
+    array = array.asnumpy() if is_mxnet(array) else onp.asarray(array)
     if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{name} has the dtype {array.dtype}, expected real numbers. Convert it, for example "
-            f"with {name}.astype('float32')."
-        )
+        own = _last(name)
+        if array.dtype.kind in "SU" or (array.dtype.kind == "O" and array.ndim == 1):
+            way = (
+                f"Names of classes become numbers with numpy.unique({own}, return_inverse=True)[1]"
+            )
+        else:
+            way = f"Convert it, for example with {own}.astype('float32')"
+        raise TypeError(f"{name} has the dtype {array.dtype}, expected real numbers. {way}.")
     return array
+
+
+def label_array(labels: Any, name: str) -> onp.ndarray:
+    """Return class labels, numbers or names, as a plain NumPy array."""
+    if isinstance(labels, onp.ndarray) and labels.dtype.kind in "SU":
+        check_array(labels, name)
+        return onp.asarray(labels)
+    return to_numpy(labels, name)
+
+
+def as_numpy(values: Any, name: str = "x") -> onp.ndarray:
+    """Return an array, or what NumPy makes one of (a list of numbers), as a NumPy array.
+
+    Raises
+    ------
+    TypeError
+        As `to_numpy`.
+    """
+    if isinstance(values, onp.ndarray) or is_mxnet(values) or hasattr(values, "toarray"):
+        return to_numpy(values, name)
+    return to_numpy(onp.asarray(values), name)
 
 
 def like(result: onp.ndarray, original: Array) -> Array:
@@ -49,6 +107,17 @@ def like(result: onp.ndarray, original: Array) -> Array:
     np = sys.modules["mxnet"].np
     array = np.array(result, dtype=result.dtype, ctx=original.ctx)
     return array if isinstance(original, np.ndarray) else array.as_nd_ndarray()
+
+
+def same_values(a: Any, b: Any) -> bool:
+    """Tell whether two things are equal, arrays in them by their values."""
+    if hasattr(a, "shape") or hasattr(b, "shape"):
+        return onp.array_equal(as_numpy(a), as_numpy(b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same_values(a[key], b[key]) for key in a)
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        return len(a) == len(b) and all(map(same_values, a, b))
+    return bool(a == b)
 
 
 def float_dtype(array: onp.ndarray) -> onp.dtype:
@@ -69,12 +138,10 @@ def take_rows(array: Array, rows: onp.ndarray) -> Array:
 
 def common_length(arrays: tuple[Array, ...]) -> int:
     """Return the number of examples of all `arrays`; raise if it differs or is 0."""
-    for array in arrays:
-        if not (isinstance(array, onp.ndarray) or is_mxnet(array)) or not array.shape:
-            raise TypeError(
-                f"Expected NumPy or MXNet arrays of examples, found {array!r} of the type "
-                f"{type(array).__name__}. Convert it, for example with numpy.asarray(...)."
-            )
+    for number, array in enumerate(arrays):
+        check_array(array, f"array {number}")
+        if not array.shape:
+            raise TypeError(f"array {number} is one number, {array!r}; expected examples")
     lengths = [array.shape[0] for array in arrays]
     if len(set(lengths)) != 1:
         raise ValueError(
@@ -117,27 +184,10 @@ def as_generator(rng: Rng) -> onp.random.Generator:
     """
     if isinstance(rng, onp.random.Generator):
         return rng
-    if isinstance(rng, (int, onp.integer)) and not isinstance(rng, bool):
-        if rng < 0:
-            raise ValueError(f"rng is {rng}; a seed is an integer of at least 0.")
-        return onp.random.default_rng(int(rng))
-    raise TypeError(
-        f"rng is {rng!r}, expected a seed (an integer of at least 0) or a numpy.random.Generator, "
-        "for example numpy.random.default_rng(0)."
-    )
-
-
-def check_count(value: object, name: str, least: int = 1) -> int:
-    """Return `value` as an int if it is an integer of at least `least`, else raise."""
-    if isinstance(value, bool) or not isinstance(value, (int, onp.integer)):
-        raise TypeError(f"{name} is {value!r}, expected an integer of at least {least}.")
-    if value < least:
-        raise ValueError(f"{name} is {value}, expected an integer of at least {least}.")
-    return int(value)
-
-
-def check_at_least_zero(value: float, name: str) -> float:
-    """Return `value` if it is a finite number of at least 0, else raise ValueError."""
-    if not isinstance(value, (int, float, onp.integer, onp.floating)) or not 0 <= value < onp.inf:
-        raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0.")
-    return float(value)
+    try:
+        return onp.random.default_rng(check_seed(rng, "rng"))
+    except TypeError:
+        raise TypeError(
+            f"rng is {rng!r}, expected a seed (a whole number of at least 0) or a "
+            "numpy.random.Generator, for example numpy.random.default_rng(0)."
+        ) from None

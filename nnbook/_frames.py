@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as onp
 
+from nnbook._optional import require
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -22,7 +24,7 @@ _TIME_LABEL = re.compile(r"[(\[](?:s|ms|µs|min)[)\]]|\bseconds?\b", re.IGNORECA
 
 def draw_figure(draw: Callable[..., Any], choice: Mapping[str, Any]) -> Figure:
     """Call the reader's function and return its figure."""
-    from matplotlib.figure import Figure
+    Figure = require("matplotlib.figure", extra="plots").Figure
 
     drawn = draw(**choice)
     candidate = onp.ravel(drawn)[0] if isinstance(drawn, onp.ndarray | list | tuple) else drawn
@@ -34,7 +36,7 @@ def draw_figure(draw: Callable[..., Any], choice: Mapping[str, Any]) -> Figure:
 
 def close(figure: Figure) -> None:
     """Close a figure, else the inline backend would show it a second time."""
-    import matplotlib.pyplot as plt
+    plt = require("matplotlib.pyplot", extra="plots")
 
     plt.close(figure)
 
@@ -65,7 +67,7 @@ def kinds() -> list[str]:
 
 def encode(figure: Figure, kind: str) -> bytes:
     """Return the figure as the bytes of an image."""
-    import matplotlib as mpl
+    mpl = require("matplotlib", extra="plots")
 
     buffer = io.BytesIO()
     if kind == "svg":
@@ -83,7 +85,7 @@ def encode(figure: Figure, kind: str) -> bytes:
 
 def plotted(figure: Figure) -> list[dict[str, Any]]:
     """Summarise what each Axes shows, so that two runs can be compared without their pixels."""
-    from matplotlib.patches import Rectangle
+    Rectangle = require("matplotlib.patches", extra="plots").Rectangle
 
     summaries = []
     for axes in figure.axes:
@@ -108,7 +110,7 @@ def plotted(figure: Figure) -> list[dict[str, Any]]:
 
 def _points(collection: Any) -> Any:
     """Where the points of a scatter plot are, or the corners of areas and contours."""
-    from matplotlib.collections import PathCollection
+    PathCollection = require("matplotlib.collections", extra="plots").PathCollection
 
     if isinstance(collection, PathCollection):
         return onp.ma.filled(collection.get_offsets(), onp.nan)

@@ -34,6 +34,7 @@ from nnbook._frames import (
     script_json,
 )
 from nnbook._grid import OutcomeGrid, explore_grid
+from nnbook._optional import require
 
 __all__ = ["Exploration", "Frame", "OutcomeGrid", "explore", "explore_grid"]
 
@@ -130,7 +131,7 @@ class Exploration:
         ipywidgets.VBox
             The sliders, the image and the caption.
         """
-        import ipywidgets as widgets
+        widgets = require("ipywidgets", extra="notebook")
 
         first = self.frames[self.start]
         sliders = {
@@ -270,6 +271,13 @@ def _checked(
     return options, alt if callable(alt) else _describer(alt, tuple(options))
 
 
+class _Alt(string.Formatter):
+    """Fills in numbers as the sliders show them, unless the text says how: "{rate:.2f}"."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return format(value, format_spec) if format_spec else _text(value)
+
+
 def _describer(alt: str, names: tuple[str, ...]) -> Callable[..., str]:
     named = {part[1] for part in string.Formatter().parse(alt) if part[1] is not None}
     if unknown := named - set(names):
@@ -277,7 +285,7 @@ def _describer(alt: str, names: tuple[str, ...]) -> Callable[..., str]:
     unnamed = [name for name in names if name not in named]
 
     def describe(**choice: Any) -> str:
-        text = alt.format(**{name: _text(value) for name, value in choice.items()})
+        text = _Alt().format(alt, **choice)
         values = ", ".join(f"{_spoken(name)} {_text(choice[name])}" for name in unnamed)
         return f"{text} ({values})" if values else text
 
@@ -319,9 +327,8 @@ def _draw_frames(
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
-        return f"{float(value):.6g}"
-    return str(value)
+    fraction = isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral)
+    return f"{float(value):.6g}" if fraction else str(value)
 
 
 def _spoken(name: str) -> str:

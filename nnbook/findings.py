@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from nnbook._tables import html_table
 
 __all__ = ["SEVERITIES", "Finding", "Findings"]
 
@@ -115,12 +116,7 @@ class Findings(Sequence[Finding]):
     def _repr_html_(self) -> str:
         if not self.items:
             return "<p>nothing found</p>"
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(finding)) + "</tr>"
-            for finding in self.items
-        )
-        head = "<tr><th></th><th>found by</th><th>what</th><th>what to do</th></tr>"
-        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        return html_table(("", "found by", "what", "what to do"), map(_cells, self.items))
 
 
 def _cells(finding: Finding) -> tuple[str, str, str, str]:

@@ -110,41 +110,42 @@ class FunctionObjective:
 
     @property
     def theta(self) -> np.ndarray:
-        """θ, shape (P,). Assigning copies the values."""
-        return self._theta
+        """θ, shape (P,), a view that is read only. Assigning copies the values."""
+        view = self._theta.view()
+        view.flags.writeable = False
+        return view
 
     @theta.setter
     def theta(self, values: Any) -> None:
-        values = np.asarray(values)
-        if values.shape != self._theta.shape:
-            raise ValueError(f"theta has shape {values.shape}; expected {self._theta.shape}")
+        values = _vector(values, "theta", self._theta.shape)
         # A new array: who kept the old one, to come back to it, keeps its values.
-        self._theta = values.astype(self._theta.dtype)
+        self._theta = values.astype(self._theta.dtype, copy=True)
 
     def loss(self, rows: Any = None) -> float:
         """Return L(θ) of some rows, by default of all."""
-        return float(self._loss(*self._arguments(rows)))
+        value = self._loss(*self._arguments(rows))
+        if math.prod(getattr(value, "shape", ())) != 1 or isinstance(value, (tuple, list, dict)):
+            what = f"shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
+            raise ValueError(
+                f"loss returned {what}; expected one number, the mean over the examples"
+            )
+        # PyTorch warns of float(tensor) where the tensor has a gradient.
+        return float(value.item() if hasattr(value, "item") else value)
 
     def gradient(self, rows: Any = None) -> np.ndarray:
         """Return ∇L(θ) of some rows, by default of all, shape (P,)."""
-        slope = np.asarray(self._gradient(*self._arguments(rows)))
-        if slope.shape != self._theta.shape:
-            raise ValueError(
-                f"gradient returned shape {slope.shape}; expected one vector of shape "
-                f"{self._theta.shape}, laid out as theta. Flatten and join the parts: "
-                "numpy.concatenate([part.ravel() for part in parts])"
-            )
-        return slope
+        slope = self._gradient(*self._arguments(rows))
+        return _vector(slope, "gradient", self._theta.shape)
 
     def _arguments(self, rows: Any) -> tuple[Any, ...]:
         if self.examples is not None:
-            return self._theta, slice(None) if rows is None else rows
+            return self._theta.copy(), slice(None) if rows is None else rows
         if rows is not None:
             raise ValueError(
                 f"rows is {rows!r}, but this objective has no examples to choose from. Make it "
                 "with from_function(…, examples=n) and functions of theta and rows"
             )
-        return (self._theta,)
+        return (self._theta.copy(),)  # a function that works in place would change the model
 
     def __repr__(self) -> str:
         of = "" if self.examples is None else f", {self.examples} examples"
@@ -201,7 +202,12 @@ def from_function(
     for name, function in (("loss", loss), ("gradient", gradient)):
         if not callable(function):
             raise TypeError(f"{name} is a {type(function).__name__}; expected a function of theta")
-    theta = np.array(theta)
+    try:
+        theta = np.asarray(theta).copy()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"theta is a {type(theta).__name__} ({error}); {_FLAT}") from error
+    if theta.dtype == object:
+        raise TypeError(f"theta holds objects; {_FLAT}")
     if theta.dtype not in (np.float64, np.float32):
         raise TypeError(f"theta has the dtype {theta.dtype}; expected float64 or float32")
     if theta.ndim != 1 or not len(theta):
@@ -210,6 +216,18 @@ def from_function(
             "it, and give the shapes of its parts as shapes={name: shape, …}"
         )
     shapes = {"theta": theta.shape} if shapes is None else shapes
+    if not isinstance(shapes, Mapping):
+        raise TypeError(
+            f"shapes is a {type(shapes).__name__}; expected a mapping from name to shape"
+        )
+    for name, shape in shapes.items():
+        if not isinstance(name, str):
+            raise TypeError(f"shapes has the name {name!r}; expected a text, such as 'weight'")
+        if not isinstance(shape, (tuple, list)) or any(
+            not isinstance(n, (int, np.integer)) or n < 0 for n in shape
+        ):
+            raise TypeError(f"shapes[{name!r}] is {shape!r}; expected a shape, such as (3, 2)")
+    shapes = {name: tuple(shape) for name, shape in shapes.items()}
     total = sum(math.prod(shape) for shape in shapes.values())
     if total != len(theta):
         raise ValueError(
@@ -219,6 +237,42 @@ def from_function(
     if examples is not None:
         examples = check_whole(examples, "examples")
     return FunctionObjective(loss, gradient, theta, shapes, examples)
+
+
+_FLAT = (
+    "expected one NumPy vector in float64 or float32. In PyTorch: "
+    "parameters_to_vector(model.parameters()).detach().numpy(); in JAX: ravel_pytree(params)[0]"
+)
+
+
+def _vector(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what a framework gave as a real vector of this shape, or say what is wrong."""
+    join = "Flatten and join the parts: numpy.concatenate([part.ravel() for part in parts])"
+    try:
+        vector = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} is a {type(values).__name__} that NumPy makes no array of ({error}); expected "
+            f"one vector of shape {shape}, in float64 or float32. {join}"
+        ) from error
+    if vector.shape != shape:
+        raise ValueError(
+            f"{name} has shape {vector.shape}; expected one vector of shape {shape}. {join}"
+        )
+    if vector.dtype.kind not in "fiu" or vector.dtype == np.float16:
+        raise TypeError(f"{name} has the dtype {vector.dtype}; expected float64 or float32")
+    return vector
+
+
+def not_an_objective(thing: Any) -> str:
+    """Return what to say of something that is neither a Gluon network nor an objective."""
+    names = ("size", "slices", "shapes", "examples", "theta", "loss", "gradient")
+    missing = [name for name in names if not hasattr(thing, name)]
+    lacks = f" It lacks {', '.join(missing)}." if len(missing) < 5 else ""
+    return (
+        f"net is a {type(thing).__name__}; expected a Gluon network or an Objective.{lacks} "
+        "nnbook.objective.from_function makes one of a model of any framework"
+    )
 
 
 def slices_of(shapes: Shapes) -> dict[str, slice]:

@@ -5,10 +5,10 @@ listed here, which outlasts the import, and nothing else:
 
 - Environment variables that MXNet reads once, each only if it was not set before the import:
   ``OMP_NUM_THREADS=1`` (unless ``MXNET_OMP_MAX_THREADS`` is set), because more threads make small
-  nets slower, and with it ``GOMP_SPINCOUNT=10000``; ``MXNET_ENGINE_TYPE=NaiveEngine``, on one
+  nets slower; ``MXNET_ENGINE_TYPE=NaiveEngine``, on one
   thread of a CPU build, because small operations cost less when they need not change threads;
-  ``MXNET_SUBGRAPH_VERBOSE=0``. Training uses more threads for large steps by itself (`threads`),
-  unless you set their number.
+  ``MXNET_SUBGRAPH_VERBOSE=0``. Training uses threads of its own for large steps
+  (`thread_count`), unless you set their number.
 - MXNet's own modules see a view of NumPy that has the names which NumPy removed since, and write
   NumPy's numbers as text without their type. NumPy itself is left as it is. The finder that does it
   is put on the import path by ``import nnbook``, so that a later ``import mxnet``, whoever writes
@@ -30,7 +30,7 @@ from nnbook.gluon.runtime import (
     np,
     npx,
     seed_everything,
-    threads,
+    thread_count,
     use_numpy_mode,
 )
 
@@ -45,6 +45,6 @@ __all__ = [
     "np",
     "npx",
     "seed_everything",
-    "threads",
+    "thread_count",
     "use_numpy_mode",
 ]

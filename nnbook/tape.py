@@ -59,7 +59,8 @@ class Variable:
         return Variable(self.value * other.value, [(self, other.value), (other, self.value)])
 
     def __pow__(self, exponent: float) -> Variable:
-        slope = exponent * self.value ** (exponent - 1)
+        # x⁰ is 1 everywhere, so that its slope is 0 at x = 0 too.
+        slope = exponent * self.value ** (exponent - 1) if exponent else 0.0
         return Variable(self.value**exponent, [(self, slope)])
 
     def tanh(self) -> Variable:

@@ -263,7 +263,7 @@ class Counter(Callback):
 
     def load_state(self, state):
         self.seen = state["seen"]
-        assert state["nested"] == [{"a": [1, None, True, "x", 1.5]}]
+        assert state["nested"] == [{"a": (1, None, True, "x", 1.5)}]
 
 
 def test_callbacks_of_ones_own_are_resumed(tmp_path):
@@ -576,5 +576,5 @@ def test_what_is_no_file_cannot_be_read(make, tmp_path):
 
 
 def test_a_checkpoint_every_zero_epochs_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="every is 0; expected at least 1 epoch"):
+    with pytest.raises(ValueError, match="every is 0; expected a whole number of at least 1"):
         Checkpoint(tmp_path / "run", every=0)

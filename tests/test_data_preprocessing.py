@@ -343,10 +343,14 @@ def test_refused_fit_keeps_what_was_learned():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"n_components": 0}, ValueError, "n_components is 0, expected an integer of at least 1"),
-        ({"n_components": 0.9}, TypeError, "n_components is 0.9, expected an integer"),
-        ({"epsilon": -1.0}, ValueError, "epsilon is -1.0, expected a finite number"),
-        ({"epsilon": "small"}, ValueError, "epsilon is 'small', expected a finite number"),
+        (
+            {"n_components": 0},
+            ValueError,
+            "n_components is 0; expected a whole number of at least 1",
+        ),
+        ({"n_components": 0.9}, TypeError, "n_components is 0.9; expected a whole number"),
+        ({"epsilon": -1.0}, ValueError, "epsilon is -1.0; expected a finite number"),
+        ({"epsilon": "small"}, TypeError, "epsilon is 'small'; expected a finite number"),
     ],
 )
 @pytest.mark.parametrize("kind", [data.PCAWhiten, data.ZCAWhiten])

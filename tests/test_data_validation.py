@@ -108,9 +108,9 @@ def test_labels_alone():
     data.check_labels(Y, 3)
     with pytest.raises(ValueError, match=r"test y is empty; expected class labels"):
         data.check_labels(Y[:0], 3, name="test")
-    with pytest.raises(ValueError, match="n_classes is 0, expected an integer of at least 1"):
+    with pytest.raises(ValueError, match="n_classes is 0; expected a whole number of at least 1"):
         data.check_labels(Y, 0)
-    with pytest.raises(TypeError, match=r"n_classes is 2\.5, expected an integer"):
+    with pytest.raises(TypeError, match=r"n_classes is 2\.5; expected a whole number"):
         data.check_examples(X, Y, 2.5)
 
 

@@ -24,7 +24,10 @@ GITHUB = ROOT / ".github"
 FORMS = sorted(
     path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml"
 )
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# Those with another framework are run where it is: tests/test_with_frameworks.py.
+EXAMPLES = sorted(
+    path for path in (ROOT / "examples").glob("*.py") if not path.stem.startswith("with_")
+)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -47,6 +50,7 @@ def steps_of(workflow):
 
 def test_the_matrix_is_the_pythons_of_the_package(workflow):
     named = [c.rsplit(" ", 1)[1] for c in PROJECT["classifiers"] if re.search(r"3\.\d+$", c)]
+    assert named[-1] == "3.14"
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == named
 
 
@@ -61,9 +65,9 @@ def test_the_matrix_decides_with_which_python_the_tests_run(workflow):
 
 def test_every_command_of_the_workflow_exists(workflow):
     commands = [step["run"] for step in steps_of(workflow) if "run" in step]
-    assert sorted(commands) == [".ci/run", "make book"]
+    assert sorted(commands) == [".ci/run", "make book", "make test-core"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    assert "book" in TARGETS
+    assert {"book", "test-core"} <= TARGETS
 
 
 def test_every_action_is_pinned_and_no_step_does_nothing(workflow):

@@ -244,7 +244,6 @@ def test_wrong_input_for_plots(draw, message):
         (lambda: ensemble.negative_log_likelihood(P[:3], [0, 1, 0.5]), "has the value 0.5"),
         (lambda: ensemble.negative_log_likelihood(P[:3] * np.nan, [0, 1, 2]), "not all finite"),
         (lambda: ensemble.reliability(P, Y, bins=0), "bins is 0"),
-        (lambda: ensemble.reliability(P, Y, bins=2.5), "bins is 2.5"),
         (lambda: ensemble.apply_temperature(LOGITS, 0), "temperature is 0"),
         (lambda: ensemble.apply_temperature(LOGITS, np.nan), "temperature is nan"),
         (lambda: ensemble.apply_temperature(LOGITS[None], 1), r"logits have the shape \(1, "),

@@ -205,7 +205,7 @@ def test_wrong_outputs_and_weights(combine, outputs, weights, message):
         (P, Y[:-1], {}, "29 labels for 30 examples"),
         ([[[1.0, 0.0], [1.0, 0.0]]], [0, 1], {}, "no member gives label 1 any probability"),
         (P, Y, {"tolerance": 0}, "tolerance is 0"),
-        (P, Y, {"iterations": 0}, "iterations 0"),
+        (P, Y, {"iterations": 0}, "iterations is 0"),
     ],
 )
 def test_wrong_input_for_weights(probabilities, labels, settings, message):

@@ -35,7 +35,7 @@ class Epochs(training.Callback):
         self.seen = []
 
     def on_epoch_end(self, run, row):
-        self.seen.append((run.vector.snapshot(), run.stepper.learning_rate()))
+        self.seen.append((run.vector.snapshot(), run.learning_rate))
 
 
 def equal(first, second):

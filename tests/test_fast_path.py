@@ -12,9 +12,10 @@ import pytest
 from nnbook import layers, losses, optim, schedules, training
 from nnbook.gluon.examples import Examples
 from nnbook.gluon.gradients import AutogradGradient, BoundGradient, make_gradient
+from nnbook.gluon.updates import DeviceUpdate, make_update
 from nnbook.parameters import ParameterVector, clone
 from nnbook.runtime import mx, np, npx, seed_everything
-from nnbook.training.steps import HostStep, RuleStep, make_step
+from nnbook.training.updates import RuleUpdate
 
 gluon, nn = mx.gluon, mx.gluon.nn
 N, STEPS, BATCH = 60, 200, 8
@@ -192,12 +193,15 @@ def both_ways(net, x, y, loss, rule, penalty=None, steps=STEPS):
         if quick:
             source = make_gradient(twin, vector, loss, examples)
             assert type(source) is BoundGradient
-            step = make_step(vector, source, rule, penalty)
-            assert type(step) is HostStep
+            update = make_update(vector, rule, penalty)
+            assert type(update) is RuleUpdate
         else:
-            source = AutogradGradient(twin, vector, loss, examples)
-            step = RuleStep(vector, source, penalty, rule)
-        measured = [float(step(rows)) for rows in minibatches()[:steps]]
+            source = AutogradGradient(twin, vector, loss, examples, "to compare with")
+            update = DeviceUpdate(rule, vector.theta, vector.grad, vector, penalty)
+        measured = []
+        for rows in minibatches()[:steps]:
+            measured.append(float(source(rows)))
+            update()
         state = {name: array.asnumpy() for name, array in vector.state.items()}
         results.append((vector.theta.asnumpy(), onp.array(measured), state))
     return results

@@ -379,7 +379,7 @@ Z = draw(N, C)
         (
             lambda: losses.binary_cross_entropy(array([[0.5]]), array([[-1.0]])),
             ValueError,
-            r"targets contain -1; .* \[0, 1\]",
+            r"of targets is -1; .* \[0, 1\]",
         ),
         (
             lambda: losses.binary_cross_entropy(mx.sym.var("a"), mx.sym.var("b")),
@@ -411,11 +411,15 @@ Z = draw(N, C)
             "at least 2 .*sigmoid_cross_entropy",
         ),
         (lambda: losses.softmax_cross_entropy(Z, np.ones((N, C))), ValueError, "sums to 4"),
-        (lambda: losses.softmax_cross_entropy(Z, 2 * np.eye(7, C)), ValueError, "labels contain 2"),
+        (
+            lambda: losses.softmax_cross_entropy(Z, 2 * np.eye(7, C)),
+            ValueError,
+            "of labels is 2",
+        ),
         (lambda: losses.softmax_cross_entropy(Z, np.eye(N)), ValueError, r"\(7, 7\), outputs"),
-        (lambda: losses.sigmoid_cross_entropy(Z, Z), ValueError, r"expected values in \[0, 1\]"),
+        (lambda: losses.sigmoid_cross_entropy(Z, Z), ValueError, r"expected all in \[0, 1\]"),
         (lambda: losses.hinge(array(Z), mx.sym.var("y")), TypeError, "a symbol and an array"),
-        (lambda: losses.l2_penalty(-1), ValueError, "strength is -1; .* >= 0"),
+        (lambda: losses.l2_penalty(-1), ValueError, "strength is -1; .* ≥ 0"),
         (lambda: losses.l1_penalty(math.inf), ValueError, "strength is inf"),
         (lambda: losses.l1_penalty("weak"), TypeError, "strength is 'weak'"),
         (lambda: losses.l1_prox(Z, -0.1), ValueError, r"threshold is -0\.1"),

@@ -525,12 +525,9 @@ def test_smoothness_of_noise_of_ramps_and_of_a_chequerboard():
     ("make", "words"),
     [
         (lambda: UpdateRatio(every=0), "every is 0; expected a whole number of at least 1"),
-        (lambda: GradientNorm(every=True), "every is True"),
-        (lambda: GradientHistogram(every=2.5), r"every is 2\.5"),
         (lambda: Gap(limit=1), "limit is 1; expected a whole number of at least 2"),
-        (lambda: DeadUnits(probe=1), "probe is 1 examples; expected 2 or more"),
-        (lambda: DeadUnits(probe=True), "probe is True examples"),
-        (lambda: ActivationHistogram(probe=np.ones((1, 64))), "probe is 1 examples"),
+        (lambda: DeadUnits(probe=1), "probe is 1; expected a whole number of at least 2"),
+        (lambda: ActivationHistogram(probe=np.ones((1, 64))), "examples in probe is 1; expected"),
         (
             lambda: train(net_of(), [DeadUnits(probe=np.ones((5, 3)))]),
             r"probe has examples of shape \(3,\); expected \(64,\)",

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from nnbook import optim, schedules
 from nnbook.runtime import mx, np
-from nnbook.training.kernels import update_in_place
 
 # On f = x²/2 from x = 1, learning rate 0.1; momentum, Nesterov and RMSprop with 0.9.
 TRAJECTORIES = {
@@ -171,7 +170,7 @@ def test_the_kernels_in_place_do_what_the_rules_do(name, rate, dtype, tolerance)
         step, state = rule.update(gradient, state, pure)
         pure = pure + step
         kept = gradient.copy()
-        memory = update_in_place(rule, quick, gradient, memory, scratch)
+        memory = rule.apply(gradient, memory, quick, scratch)
         assert (gradient == kept).all()
     assert memory.step == state.step == 1000
     assert quick.dtype == pure.dtype == dtype
@@ -204,7 +203,7 @@ def test_a_hyperparameter_for_every_weight_is_a_rule_for_every_weight(name, key,
     state, scratch = rule.init(theta), onp.empty(4)
     for gradient in gradients:
         if kind == "in place":
-            state = update_in_place(rule, theta, gradient, state, scratch)
+            state = rule.apply(gradient, state, theta, scratch)
         else:
             step, state = rule.update(wrap(gradient), state, theta)
             theta = theta + step
@@ -218,7 +217,7 @@ def test_the_kernels_allocate_no_memory_for_theta_or_its_buffers(name):
     theta = onp.ones(3)
     rule = make(name, 0.1)
     state = rule.init(theta)
-    after = update_in_place(rule, theta, onp.ones(3), state, onp.empty(3))
+    after = rule.apply(onp.ones(3), state, theta, onp.empty(3))
     assert not (theta == 1).all()
     for mine, theirs in zip(after.buffers, state.buffers, strict=True):
         assert mine is theirs
@@ -232,9 +231,7 @@ def test_a_rule_of_ones_own_runs_in_place_too():
     # The name is that of a kernel, the arithmetic is not.
     mine = optim.Optimizer("sgd", 0.5, {}, 0, rule)
     theta = onp.array([1.0, 2.0])
-    state = update_in_place(
-        mine, theta, onp.array([3.0, -4.0]), mine.init(theta), onp.empty_like(theta)
-    )
+    state = mine.apply(onp.array([3.0, -4.0]), mine.init(theta), theta, onp.empty_like(theta))
     assert theta.tolist() == [0.5, 2.5]
     assert state.step == 1
 

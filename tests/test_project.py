@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
 import os
 import re
@@ -15,8 +16,10 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import nnbook
+from tools import versions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,20 +31,24 @@ PACKAGE = ROOT / "nnbook"
 CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = CONFIGURATION["project"]
 
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+
 # A module imports only from floors below its own, or from its own folder.
 FLOORS = {
-    0: {"_lazy", "_frames", "_arrays"},
-    1: {"schedules", "plots", "problems", "tape", "findings", "_grid", "objective"},
-    2: {"data", "optim"},
-    3: {"gluon"},
-    4: {"runtime", "parameters", "layers", "losses"},
-    5: {"training", "curvature"},
-    6: {"solvers", "checks", "monitors", "population"},
-    7: {"search", "ensemble", "pretraining", "zoo"},
-    8: {"claims", "explore", "__main__"},
+    0: {"_arguments", "_lazy", "_optional", "_tables"},
+    1: {"_arrays", "_frames"},
+    2: {"schedules", "plots", "problems", "tape", "findings", "_grid", "objective"},
+    3: {"data", "optim"},
+    4: {"training", "curvature"},
+    5: {"gluon"},
+    6: {"runtime", "parameters", "layers", "losses"},
+    7: {"solvers", "checks", "monitors", "population"},
+    8: {"search", "ensemble", "pretraining", "zoo"},
+    9: {"claims", "explore", "__main__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+STUBS = sorted(PACKAGE.rglob("*.pyi"))
 MODULES = sorted({path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in SOURCES})
 PUBLIC = [name for name in MODULES if not name.startswith("_") and name != "gluon"]
 
@@ -65,11 +72,16 @@ def module_name(path):
 
 
 def imports_of(path):
-    """The modules of nnbook that a file imports when it runs, by their full names."""
+    """The modules of nnbook that a file imports when it is imported, by their full names.
+
+    What a function imports is left out: that is where the core meets MXNet's arrays.
+    """
     known = {module_name(source) for source in SOURCES}
     found = set()
 
     def visit(node):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             for other in node.orelse:
                 visit(other)
@@ -194,10 +206,24 @@ def locked():
     return found
 
 
-@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12"])
+@pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_the_lock_satisfies_pyproject(python, machine):
-    environment = {
+    environment = environment_of(python, machine)
+    lock = locked()
+    wanted = PROJECT["dependencies"] + extra("all") + extra("test") + ["mxnet==1.9.1"]
+    for text in wanted:
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate(environment):
+            continue
+        pins = pins_of(lock, requirement.name, environment)
+        assert len(pins) == 1, f"{text}: the lock has {pins}. Run: make lock"
+        assert requirement.specifier.contains(pins[0]), f"{text}: the lock has {pins[0]}"
+
+
+def environment_of(python, machine="x86_64"):
+    """What the markers of requirements see on some Linux."""
+    return {
         "python_version": python,
         "python_full_version": f"{python}.9",
         "platform_machine": machine,
@@ -208,18 +234,80 @@ def test_the_lock_satisfies_pyproject(python, machine):
         "platform_python_implementation": "CPython",
         "extra": "",
     }
+
+
+def pins_of(lock, name, environment):
+    return [
+        version
+        for version, marker in lock.get(name.lower(), [])
+        if marker is None or marker.evaluate(environment)
+    ]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_keeps_numpy_1_where_it_has_wheels(python):
+    (numpy,) = pins_of(locked(), "numpy", environment_of(python))
+    assert (numpy == "1.26.4") is (python in ("3.10", "3.11", "3.12"))
+
+
+def test_the_lock_is_complete_and_agrees_with_itself():
+    # It is installed without its dependencies being looked at: MXNet's would be found wanting.
     lock = locked()
-    for text in PROJECT["dependencies"] + extra("cpu") + extra("test"):
+    missing = []
+    for name, pins in lock.items():
+        try:
+            found = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of another Python or system
+        if found.version not in [version for version, _ in pins]:
+            pytest.skip(f"{name} {found.version} is installed here, and the lock has {pins}")
+        for text in found.requires or ():
+            requirement = Requirement(text)
+            environment = {"extra": ""}
+            if requirement.marker and not requirement.marker.evaluate(environment):
+                continue
+            found_pins = [
+                version
+                for version, marker in lock.get(canonicalize_name(requirement.name), [])
+                if marker is None or marker.evaluate(environment)
+            ]
+            fits = [v for v in found_pins if requirement.specifier.contains(v, prereleases=True)]
+            if not fits and (name, requirement.name) != ("mxnet", "numpy"):
+                missing.append(f"{name} needs {text}: {found_pins}")
+    assert not missing
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+@pytest.mark.parametrize("python", PYTHONS)
+def test_an_extra_never_makes_pip_compile_numpy(name, python):
+    # MXNet's wheels ask for NumPy 1, which has no wheels for Python 3.13 and later.
+    environment = environment_of(python)
+    requirements = [Requirement(text) for text in PROJECT["optional-dependencies"][name]]
+    names = {r.name for r in requirements if not r.marker or r.marker.evaluate(environment)}
+    wheel = {"cpu": "mxnet", "gpu": "mxnet-cu117"}[name]
+    if python in ("3.10", "3.11", "3.12"):
+        assert wheel in names
+    else:
+        assert wheel not in names
+        assert {"graphviz", "requests"} <= names
+    assert "tqdm" in names
+
+
+def test_the_core_needs_numpy_and_scipy_alone():
+    assert [Requirement(text).name for text in PROJECT["dependencies"]] == ["numpy", "scipy"]
+
+
+def test_what_uv_is_told_of_mxnet_is_what_the_makefile_locks():
+    (told,) = CONFIGURATION["tool"]["uv"]["dependency-metadata"]
+    wanted = f"{told['name']}=={told['version']}"
+    assert f"echo '{wanted}'" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert wanted in extra("cpu")[0]
+    asked = {Requirement(text).name: Requirement(text).specifier for text in told["requires-dist"]}
+    for text in PROJECT["optional-dependencies"]["cpu"] + PROJECT["dependencies"]:
         requirement = Requirement(text)
-        if requirement.marker and not requirement.marker.evaluate(environment):
-            continue
-        pins = [
-            version
-            for version, marker in lock.get(requirement.name.lower(), [])
-            if marker is None or marker.evaluate(environment)
-        ]
-        assert len(pins) == 1, f"{text}: the lock has {pins}. Run: make lock"
-        assert requirement.specifier.contains(pins[0]), f"{text}: the lock has {pins[0]}"
+        if requirement.name in asked:
+            assert requirement.specifier == asked.pop(requirement.name)
+    assert not asked
 
 
 def test_every_line_of_the_lock_has_a_hash():
@@ -235,23 +323,29 @@ def test_environment_yml_is_pyproject():
     python = Requirement(conda[0].replace("=", "=="))
     assert python.name == "python"
     (pin,) = python.specifier
+    # With pip alone MXNet comes with all that it needs only where NumPy 1 has wheels.
     assert pin.version in ("3.10", "3.11", "3.12")
-    expected = PROJECT["dependencies"] + extra("cpu") + extra("notebook")
-    assert pip["pip"] == [*expected, "-e ."]
+    expected = PROJECT["dependencies"] + extra("all")
+    assert pip["pip"] == [*dict.fromkeys(expected), "-e ."]
 
 
 def test_pythons_agree_everywhere():
-    assert PROJECT["requires-python"] == ">=3.10,<3.13"
-    named = {c.rsplit(" ", 1)[1] for c in PROJECT["classifiers"] if re.search(r"3\.\d+$", c)}
-    assert named == {"3.10", "3.11", "3.12"}
-    assert CONFIGURATION["tool"]["mypy"]["python_version"] == "3.10"
+    assert PROJECT["requires-python"] == ">=3.10,<3.15"
+    named = [c.rsplit(" ", 1)[1] for c in PROJECT["classifiers"] if re.search(r"3\.\d+$", c)]
+    assert named == [*PYTHONS]
+    assert versions.VERSIONS == PYTHONS
+    for name in ("README.md", "chapters/intro.md"):
+        words = " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        assert "any Python from 3.10 to 3.14" in words
+    assert "python_version" not in CONFIGURATION["tool"]["mypy"]
     assert CONFIGURATION["tool"]["ruff"]["target-version"] == "py310"
 
 
 def test_the_gpu_extra_has_every_library_that_is_preloaded():
     names = [Requirement(text).name for text in extra("gpu")]
     assert names[0] == "mxnet-cu117"
-    assert len(names) == len(set(names)) == 11
+    libraries = [name for name in names if name.startswith("nvidia-")]
+    assert len(libraries) == len(set(libraries)) == 10
     comment = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert "Not tested on a GPU" in comment
     assert not {"mxnet"} & set(names)
@@ -345,7 +439,8 @@ def test_the_wheel_has_data_and_licences_and_works(builds, tmp_path):
         names = set(archive.namelist())
         archive.extractall(tmp_path)
     assert set(DATA) <= names
-    assert {path.relative_to(ROOT).as_posix() for path in SOURCES} <= names
+    assert {path.relative_to(ROOT).as_posix() for path in [*SOURCES, *STUBS]} <= names
+    assert "nnbook/py.typed" in names
     info = f"nnbook-{nnbook.__version__}.dist-info"
     for licence in PROJECT["license-files"]:
         assert f"{info}/licenses/{licence}" in names
@@ -375,6 +470,7 @@ def test_the_sdist_has_everything_that_the_commands_need(builds):
         f"examples/{name}.py" for name in ("check_my_gradients", "search", "schedule", "ensemble")
     }
     needed |= {"_config.yml", "_toc.yml", "LICENSE", "chapters/LICENSE", "tests/test_project.py"}
+    needed |= {"nnbook/py.typed"} | {path.relative_to(ROOT).as_posix() for path in STUBS}
     assert needed | set(DATA) <= names
     assert not {name for name in names if "__pycache__" in name or name.startswith(".venv")}
 
@@ -396,6 +492,7 @@ def test_every_command_that_is_written_about_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"book", "test", "lab", "serve", "run", "run-long", "lock", "bench"} <= targets
     assert {"test-oldest", "clean", "lint", "format", "help"} <= targets
+    assert {"test-versions", "test-core"} <= targets
     for name in ("README.md", "CONTRIBUTING.md", ".ci/run"):
         text = (ROOT / name).read_text(encoding="utf-8")
         written = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", text, re.MULTILINE))
@@ -406,7 +503,7 @@ def test_make_alone_lists_the_commands():
     done = make()
     assert done.returncode == 0
     assert done.stdout.startswith("make help")
-    assert "make test-oldest" in done.stdout
+    assert "make test-versions" in done.stdout
 
 
 def test_a_wrong_python_gets_a_message_with_the_way_out(tmp_path):
@@ -415,9 +512,50 @@ def test_a_wrong_python_gets_a_message_with_the_way_out(tmp_path):
     old.chmod(0o755)
     done = make("book", f"VENV={tmp_path / 'venv'}", f"PYTHON={old}")
     assert done.returncode != 0
-    assert "nnbook needs Python 3.10, 3.11 or 3.12" in done.stderr
-    assert "make book PYTHON=/path/to/python3.11" in done.stderr
+    assert "nnbook needs a Python from 3.10 to 3.14" in done.stderr
+    assert "make book PYTHON=/path/to/python3.13" in done.stderr
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the library has another name")
+def test_a_missing_libgomp_is_said_before_anything_is_installed(tmp_path):
+    python = tmp_path / "python"
+    # It fits, and cannot load the library.
+    python.write_text('#!/bin/sh\ncase "$2" in *libgomp*) exit 1;; *) exit 0;; esac\n')
+    python.chmod(0o755)
+    done = make("env", f"VENV={tmp_path / 'venv'}", f"PYTHON={python}")
+    assert done.returncode != 0
+    assert "libgomp.so.1" in done.stderr
+    assert "apt-get install libgomp1" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_every_version_is_looked_for_and_only_its_own_interpreter_taken(tmp_path):
+    def interpreter(name, version):
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\necho {version}\n")
+        path.chmod(0o755)
+        return path
+
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\nexit 127\n")
+    broken.chmod(0o755)
+    old, fits = interpreter("old", "3.9"), interpreter("fits", "3.13")
+    places = [tmp_path / "nowhere", broken, old, fits, interpreter("second", "3.13")]
+    assert versions.find("3.13", places) == fits
+    assert versions.find("3.14", places) is None
+    own = ".".join(map(str, sys.version_info[:2]))
+    assert versions.find(own, versions.candidates(own)) is not None
+
+
+def test_the_counts_of_a_run_are_read_from_its_report(tmp_path):
+    report = tmp_path / "report.xml"
+    assert versions.counts(report) == "pytest did not finish"
+    report.write_text(
+        '<testsuites><testsuite errors="1" failures="2" skipped="3" tests="10" time="61.4"/>'
+        "</testsuites>"
+    )
+    assert versions.counts(report) == "4 passed, 3 failed, 3 skipped in 61 s"
 
 
 def test_continuous_integration_runs_the_command_of_the_readme():

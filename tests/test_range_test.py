@@ -110,7 +110,6 @@ def test_any_rule_and_a_penalty():
         ({"low": 2.0, "high": 1.0}, "low < high"),
         ({"high": onp.inf}, "high"),
         ({"steps": 9}, "at least 10"),
-        ({"steps": True}, "steps"),
         ({"smoothing": 1.0}, "smoothing"),
         ({"batch_size": 0}, "batch_size"),
     ],

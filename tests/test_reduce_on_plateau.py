@@ -18,7 +18,7 @@ class Rates(training.Callback):
         self.seen = []
 
     def on_epoch_end(self, run, row):
-        self.seen.append(run.stepper.learning_rate())
+        self.seen.append(run.learning_rate)
 
 
 def fit(optimizer, callbacks, epochs=6, device=None, hybridize=False):
@@ -136,7 +136,7 @@ def test_the_optimizer_given_keeps_its_rate():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="factor is 1; expected less"):
+    with pytest.raises(ValueError, match="factor is 1; expected a number"):
         training.ReduceOnPlateau(factor=1)
     with pytest.raises(ValueError, match="patience is 0"):
         training.ReduceOnPlateau(patience=0)

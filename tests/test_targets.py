@@ -76,8 +76,8 @@ def test_a_hybridised_net_learns_coded_targets_on_another_device():
         (np.array([0.5, 1.0]), {}, r"the value 0.5 at \[0\]; expected class labels"),
         (np.array([[0, 1]]), {}, r"shape \(1, 2\), expected class labels"),
         (np.array([0, 1]), {"low": 1.0, "high": 1.0}, "low is 1.0 and high is 1.0; expected"),
-        (np.array([0, 1]), {"high": float("nan")}, "high is nan; expected two finite"),
-        (np.array([0, 1]), {"dtype": "int32"}, "dtype is 'int32'; expected 'float32' or"),
+        (np.array([0, 1]), {"high": float("nan")}, "high is nan; expected a finite"),
+        (np.array([0, 1]), {"dtype": "int32"}, "dtype is 'int32'; expected one of 'float32', "),
     ],
 )
 def test_what_cannot_be_encoded_is_refused(labels, options, message):

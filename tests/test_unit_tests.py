@@ -201,7 +201,7 @@ def test_the_tables():
         (optim.sgd(0.1), {"steps": 5}, ValueError, "steps is 5; expected .* at least 20"),
         (optim.sgd(0.1), {"seeds": 0}, ValueError, "seeds is 0; expected .* at least 1"),
         (optim.sgd(0.1), {"seed": -1}, ValueError, "seed is -1; expected .* at least 0"),
-        (optim.sgd(0.1), {"seeds": 2.5}, ValueError, "seeds is 2.5; expected a whole number"),
+        (optim.sgd(0.1), {"seeds": 2.5}, TypeError, "seeds is 2.5; expected a whole number"),
     ],
 )
 def test_bad_input_is_named(rules, options, error, words):

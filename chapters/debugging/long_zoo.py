@@ -103,13 +103,6 @@ def main():
             print(f"{(time.perf_counter() - began) / 60:5.1f} min  {kind} {name}", loud, flush=True)
     studies.save(
         HERE / "zoo.json",
-        code=[
-            "chapters/debugging/long_zoo.py",
-            "nnbook/checks",
-            "nnbook/findings.py",
-            "nnbook/monitors",
-            "nnbook/zoo",
-        ],
         seeds=SEEDS,
         began=began,
         results=results,

@@ -337,20 +337,6 @@ def main():
         print(f"{time.process_time() / 60:5.1f} min of CPU  {name} distillation", means, flush=True)
     studies.save(
         HERE / "one_model.json",
-        code=[
-            "chapters/ensembles/long_one_model.py",
-            "nnbook/ensemble/averages.py",
-            "nnbook/ensemble/base.py",
-            "nnbook/ensemble/calibration.py",
-            "nnbook/ensemble/combining.py",
-            "nnbook/ensemble/distillation.py",
-            "nnbook/layers/initializers.py",
-            "nnbook/layers/networks.py",
-            "nnbook/losses/functions.py",
-            "nnbook/optim/base.py",
-            "nnbook/optim/rules.py",
-            "nnbook/schedules/decay.py",
-        ],
         seeds=[*AVERAGE_SEEDS, *TUNING_SEEDS],
         began=began,
         results=found,

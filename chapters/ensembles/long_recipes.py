@@ -314,20 +314,6 @@ def main():
         results[name] = study(load(name), say)
     studies.save(
         HERE / "recipes.json",
-        code=[
-            "chapters/ensembles/long_recipes.py",
-            "nnbook/ensemble/averages.py",
-            "nnbook/ensemble/combining.py",
-            "nnbook/ensemble/snapshots.py",
-            "nnbook/layers/initializers.py",
-            "nnbook/layers/networks.py",
-            "nnbook/losses/functions.py",
-            "nnbook/losses/penalties.py",
-            "nnbook/optim/rules.py",
-            "nnbook/population",
-            "nnbook/schedules/decay.py",
-            "nnbook/schedules/restarts.py",
-        ],
         seeds=[*range(PARTS * len(GROUPS)), *range(TUNING_SEEDS[0], TUNING_SEEDS[0] + PARTS)],
         began=began,
         results=results,

@@ -174,19 +174,6 @@ def main():
         print(f"{(time.perf_counter() - began) / 60:5.1f} min", scale, flush=True)
     studies.save(
         HERE / "importance.json",
-        code=[
-            "chapters/hyperparameters/long_importance.py",
-            "nnbook/layers/initializers.py",
-            "nnbook/layers/networks.py",
-            "nnbook/losses",
-            "nnbook/optim/base.py",
-            "nnbook/optim/rules.py",
-            "nnbook/schedules/decay.py",
-            "nnbook/search/dimensions.py",
-            "nnbook/search/space.py",
-            "nnbook/search/training.py",
-            "nnbook/training/loop.py",
-        ],
         seeds=range(max(BLOCKS, len(DROPOUT_SEARCHES))),
         began=began,
         cpu_minutes=round(time.process_time() / 60, 1),

@@ -97,15 +97,6 @@ def main():
             print(f"{minutes:5.1f} min", name, seed, found["test_accuracy"][-1], flush=True)
     studies.save(
         HERE / "survey.json",
-        code=[
-            "chapters/hyperparameters/long_survey.py",
-            "nnbook/layers/initializers.py",
-            "nnbook/layers/networks.py",
-            "nnbook/losses",
-            "nnbook/optim/base.py",
-            "nnbook/optim/rules.py",
-            "nnbook/training/loop.py",
-        ],
         seeds=[SEARCH_SEED, *SEEDS],
         began=began,
         cpu_minutes=round(time.process_time() / 60, 1),

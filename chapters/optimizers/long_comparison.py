@@ -138,15 +138,6 @@ def main():
             print(f"{(time.perf_counter() - began) / 60:5.1f} min  {name} {rule}", winner)
     studies.save(
         HERE / "comparison.json",
-        code=[
-            "chapters/optimizers/long_comparison.py",
-            "nnbook/optim/base.py",
-            "nnbook/optim/rules.py",
-            "nnbook/layers/initializers.py",
-            "nnbook/layers/networks.py",
-            "nnbook/losses/functions.py",
-            "nnbook/population",
-        ],
         seeds=[SEARCH_SEED, *SEEDS, *SWEEP_SEEDS],
         began=began,
         rates=RATES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as onp
@@ -11,7 +12,7 @@ from nnbook.checks.calls import either_order, refuse_beside_an_objective
 from nnbook.checks.judging import check_objective
 from nnbook.checks.measuring import some_rows
 from nnbook.checks.results import GradientCheck
-from nnbook.objective import Objective
+from nnbook.objective import Objective, not_an_objective
 
 __all__ = ["check_gradients"]
 
@@ -113,6 +114,8 @@ def check_gradients(
         return check_objective(net, rows, penalty, h, per_parameter, seed)
     if data is None or loss is None:
         raise TypeError("expected check_gradients(net, (x, y), loss=…), or an objective alone")
+    if "mxnet" not in sys.modules:  # then this is no Gluon network
+        raise TypeError(not_an_objective(net))
     from nnbook.checks.networks import check_network  # it needs MXNet
 
     measuring = {"penalty": penalty, "h": h, "per_parameter": per_parameter, "seed": seed}

@@ -23,9 +23,11 @@ def check_objective(
     """Hold an objective's gradient against differences of its loss."""
     coordinates: tuple[Coordinate, ...] = ()
     findings: list[Finding] = []
-    value, noise = objective.loss(rows), float("nan")
+    value, noise = float(objective.loss(rows)), float("nan")
     if not onp.isfinite(value) or objective.loss(rows) != value:
-        findings, h = [_not_repeatable(value)], float("nan")
+        findings, h = [_not_repeatable("evaluations", value)], float("nan")
+    elif not onp.array_equal(objective.gradient(rows), objective.gradient(rows), equal_nan=True):
+        findings, h = [_not_repeatable("gradients", value)], float("nan")
     else:
         coordinates, h, noise = slopes_of(objective, h, per_parameter, seed, rows)
     shapes = dict(objective.shapes)
@@ -51,7 +53,7 @@ def _wrong(
         f"the gradient is wrong in {names}: at {worst.parameter}{list(worst.index)} it is "
         f"{worst.analytic:.6g}, by differences {worst.numeric:.6g}"
     )
-    severity = "error" if worst.relative_error > 1e-2 else "warning"
+    severity = "warning" if worst.relative_error <= 1e-2 else "error"  # NaN too
     return [Finding(CHECK, severity, message, _hint(coordinates, n, wrong))]
 
 
@@ -78,6 +80,13 @@ def _hint(coordinates: Sequence[Coordinate], n: int | None, wrong: Sequence[Para
             "nothing arrives there: look for a computation outside autograd (NumPy, np.var, "
             "detach) and for a backward pass that returns zeros"
         )
+    if any(not onp.isfinite(c.analytic) for c in alarms):
+        return "look for 0/0, 0 · ∞, and slopes of square roots and logarithms at 0"
+    if all(c.numeric == 0 for c in alarms):
+        return (
+            "the loss does not change at all: see that it uses the theta it is given, and that "
+            "nothing computes in float16 or bfloat16, whose steps are wider than h"
+        )
     ratios = onp.array([c.analytic / c.numeric for c in alarms if c.numeric])
     if len(ratios) > 1 and onp.ptp(ratios) < 1e-3 * abs(ratios).max():
         ratio = float(ratios.mean())
@@ -85,6 +94,8 @@ def _hint(coordinates: Sequence[Coordinate], n: int | None, wrong: Sequence[Para
             return "every wrong slope has the opposite sign: look for a sign in a backward pass"
         counted = n is not None and n > 1 and abs(ratio / n - 1) < 1e-3
         what = f", the number of examples: 1/{n} is missing" if counted else ""
+        if n is not None and n > 1 and abs(ratio * n - 1) < 1e-3:
+            what = f", 1/{n}: a mean over the examples where a sum belongs"
         return f"every wrong slope is {ratio:.4g} times what it should be{what}"
     return (
         f"compare the backward passes at and above {wrong[0].name}: the error is in the layers "
@@ -92,14 +103,14 @@ def _hint(coordinates: Sequence[Coordinate], n: int | None, wrong: Sequence[Para
     )
 
 
-def _not_repeatable(value: float) -> Finding:
+def _not_repeatable(what: str, value: float) -> Finding:
     if not onp.isfinite(value):
         message = f"the loss is {value}"
         advice = "look for logarithms of 0, overflow, and NaN in the data"
     else:
-        message = "two evaluations from the same seed differ, so slopes cannot be measured"
+        message = f"two {what} from the same seed differ, so slopes cannot be measured"
         advice = (
-            "let what is random start from the same seed at every call (in a network: draw from "
-            "MXNet's or NumPy's global generator), or turn it off"
+            "let what is random start from the same seed at every call (in a Gluon network: draw "
+            "from MXNet's or NumPy's global generator), or turn it off (in PyTorch: model.eval())"
         )
     return Finding(CHECK, "error", message, advice)

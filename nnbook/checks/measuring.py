@@ -30,20 +30,20 @@ class Line:
     def __init__(self, objective: Objective, rows: Any):
         self._objective, self._rows = objective, rows
         self.start = onp.array(objective.theta)
-        self._moved = self.start.copy()
 
     def loss(self) -> float:
         """Return the loss at θ itself."""
-        return self._objective.loss(self._rows)
+        return float(self._objective.loss(self._rows))
 
     def along(self, coordinate: int) -> Callable[[float], float]:
         """Return the loss as a function of the distance along a coordinate of θ."""
 
         def function(distance: float) -> float:
-            self._moved[coordinate] = self.start[coordinate] + distance
-            self._objective.theta = self._moved
-            self._moved[coordinate] = self.start[coordinate]
-            return self._objective.loss(self._rows)
+            # A new vector each time: an objective may keep the one that it is given.
+            moved = self.start.copy()
+            moved[coordinate] += distance
+            self._objective.theta = moved
+            return self.loss()
 
         return function
 
@@ -54,7 +54,7 @@ class Line:
         def function(distance: float) -> float:
             # A Python number: a NumPy one would turn float32 into float64.
             self._objective.theta = self.start + float(distance) * direction
-            return self._objective.loss(self._rows)
+            return self.loss()
 
         return function
 

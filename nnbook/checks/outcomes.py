@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nnbook._tables import html_table
 from nnbook.findings import Finding, Findings
 
-__all__ = ["CheckResult", "Judged", "Report", "html_table", "shown", "text_table"]
+__all__ = ["CheckResult", "Judged", "Report", "shown"]
 
 
 class Judged:
@@ -108,24 +109,3 @@ def verdict_of(result: Judged) -> str:
 def shown(value: Any) -> str:
     """Return a value for a table."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in aligned columns, the first one to the left and the others to the right."""
-    every = [tuple(header), *map(tuple, rows)]
-    widths = [max(len(row[k]) for row in every) for k in range(len(header))]
-    lines = []
-    for row in every:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in HTML."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

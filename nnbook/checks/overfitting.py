@@ -8,12 +8,12 @@ from typing import Any
 import numpy as onp
 
 from nnbook import optim
+from nnbook._arguments import check_sizes
 from nnbook.checks.calls import batch_for, either_order
 from nnbook.checks.outcomes import CheckResult
 from nnbook.findings import Finding
 from nnbook.gluon.twins import copy_of, preserved_luck
 from nnbook.training import Callback, DivergedError, evaluate, fit
-from nnbook.training.loop import check_sizes
 
 __all__ = ["overfit_tiny_subset"]
 

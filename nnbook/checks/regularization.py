@@ -12,8 +12,8 @@ from nnbook.checks.measuring import penalty_slopes
 from nnbook.checks.outcomes import CheckResult
 from nnbook.findings import Finding
 from nnbook.gluon.twins import Twin, preserved_luck
+from nnbook.gluon.updates import make_update
 from nnbook.objective import Objective, weight_mask
-from nnbook.training.steps import make_step
 
 __all__ = ["check_regularization"]
 
@@ -136,19 +136,6 @@ def _stronger(penalty: Any, theta: onp.ndarray) -> float | None:
     return float(twice.value(theta))
 
 
-class _NoGradient:
-    """A source of gradients that are all zero."""
-
-    random = False
-
-    def __init__(self, vector: Any):
-        self.vector = vector
-
-    def __call__(self, rows: Any) -> float:
-        self.vector.grad[...] = 0
-        return 0.0
-
-
 def _decaying(twin: Twin, optimizer: Any) -> list[str]:
     """Return the parameters with one axis that move without any gradient."""
     if optimizer is None:
@@ -156,9 +143,10 @@ def _decaying(twin: Twin, optimizer: Any) -> list[str]:
     vector = twin.vector
     vector.theta[...] = 1  # biases start at 0, where decay does not show
     before = vector.theta.asnumpy()
-    step = make_step(vector, _NoGradient(vector), optimizer, None)
+    update = make_update(vector, optimizer, None)
     for _ in range(2):
-        step(slice(0, 1))
+        vector.grad[...] = 0
+        update()
     moved = vector.theta.asnumpy() != before
     return [
         n for n, part in vector.slices.items() if len(vector.shapes[n]) == 1 and moved[part].any()

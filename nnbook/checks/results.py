@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as onp
 
+from nnbook._tables import html_table, text_table
 from nnbook.checks.differences import relative_error
-from nnbook.checks.outcomes import Judged, html_of, html_table, lines_of, shown, text_table
+from nnbook.checks.outcomes import Judged, html_of, lines_of, shown
 from nnbook.findings import Finding
 
 __all__ = ["Coordinate", "GradientCheck", "ParameterCheck", "by_parameter"]
@@ -165,6 +166,8 @@ class GradientCheck(Judged):
         "happy" up to 1e-7, "fine for a loss with kinks" up to 1e-4, "uneasy" up to 1e-2, and
         "wrong" above.
         """
+        if not any(c.judged for c in self.coordinates):
+            return "not measured"
         for name, limit in _BANDS:
             if self.worst_relative_error <= limit:
                 return name

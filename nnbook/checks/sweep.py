@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from nnbook._arguments import check_whole
 from nnbook.checks.calls import batch_for, either_order, refuse_beside_an_objective
 from nnbook.checks.differences import difference, relative_error
 from nnbook.checks.measuring import chosen_entries, lines_through, some_rows
-from nnbook.objective import Objective
+from nnbook.objective import Objective, not_an_objective
 
 __all__ = ["StepSweep", "sweep_h"]
 
@@ -109,9 +110,12 @@ def sweep_h(
     if isinstance(net, Objective):
         refuse_beside_an_objective(data=data, loss=loss, dtype=dtype)
         rows = some_rows(net, examples, seed)
-        return _sweep(net, net.gradient(rows), steps, per_parameter, seed, rows)
+        slope = onp.asarray(net.gradient(rows), dtype=float)
+        return _sweep(net, slope, steps, per_parameter, seed, rows)
     if data is None or loss is None:
         raise TypeError("expected sweep_h(net, (x, y), loss=…), or an objective alone")
+    if "mxnet" not in sys.modules:  # then this is no Gluon network
+        raise TypeError(not_an_objective(net))
     from nnbook.gluon.twins import Twin, preserved_luck  # they need MXNet
 
     with preserved_luck():

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from nnbook._optional import require
 from nnbook.claims.decisions import _INF, CONFIRMED, INCONCLUSIVE, REFUTED, Decision
 
 __all__ = ["Verdict", "load_claims", "verdict"]
@@ -129,7 +130,7 @@ def load_claims(path: str | None = None) -> dict[str, dict[str, Any]]:
     file = Path(path) if path else _find_claims(Path.cwd())
     if file is None:
         return {}
-    import yaml
+    yaml = require("yaml", extra="notebook")
 
     entries: Iterable[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {entry["id"]: entry for entry in entries}

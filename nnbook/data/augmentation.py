@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import numpy as onp
 
+from nnbook._arguments import check_number
 from nnbook._arrays import (
     Array,
     Rng,
     as_generator,
-    check_at_least_zero,
+    as_numpy,
     check_finite,
     float_dtype,
     like,
@@ -58,7 +59,7 @@ def elastic_deform(x: Array, *, alpha: float = 34.0, sigma: float = 4.0, rng: Rn
     """
     from scipy.ndimage import gaussian_filter
 
-    alpha, sigma = check_at_least_zero(alpha, "alpha"), check_at_least_zero(sigma, "sigma")
+    alpha, sigma = check_number(alpha, "alpha", least=0), check_number(sigma, "sigma", least=0)
     generator = as_generator(rng)
     images = _images(x)
     _, height, width = images.shape
@@ -151,7 +152,7 @@ def _images(x: Array) -> onp.ndarray:
 
 
 def _per_image(value: float | onp.ndarray, n: int, name: str) -> onp.ndarray:
-    values = onp.asarray(value, dtype="float64")
+    values = as_numpy(value, name).astype("float64")
     if values.shape not in ((), (n,)) or not onp.isfinite(values).all():
         raise ValueError(
             f"{name} is {value!r}, expected one finite number, or one for each of the {n} images."

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_flag, check_whole
 from nnbook._arrays import (
     Array,
     Rng,
     as_generator,
-    check_count,
     common_length,
     take_rows,
 )
@@ -20,7 +20,7 @@ __all__ = ["minibatches"]
 
 
 def minibatches(
-    data: int | Array | tuple[Array, ...],
+    data: int | Array | Sequence[Array],
     batch_size: int,
     *,
     rng: Rng | None = None,
@@ -31,7 +31,7 @@ def minibatches(
 
     Parameters
     ----------
-    data : int, array, or tuple of arrays
+    data : int, array, or tuple (or list) of arrays
         The number of examples, or the arrays themselves (NumPy or MXNet, one length).
     batch_size : int
         Examples per minibatch. The last minibatch has what is left; more than there are
@@ -64,10 +64,12 @@ def minibatches(
     [[2, 4], [3, 0], [1]]
     [[4, 1], [2, 0], [3]]
     """
+    data = tuple(data) if isinstance(data, list) else data
     n = _length(data)
-    batch_size = check_count(batch_size, "batch_size")
+    batch_size = check_whole(batch_size, "batch_size")
+    check_flag(drop_last, "drop_last")
     order = onp.arange(n)
-    if shuffle:
+    if check_flag(shuffle, "shuffle"):
         if rng is None:
             raise TypeError(
                 "rng is None, but the examples are to be shuffled: pass rng=generator with one "
@@ -83,7 +85,7 @@ def minibatches(
     return _draw(data, [order[i : i + batch_size] for i in range(0, end, batch_size)])
 
 
-def _draw(data: int | Array | tuple[Array, ...], batches: list[onp.ndarray]) -> Iterator[Any]:
+def _draw(data: Any, batches: list[onp.ndarray]) -> Iterator[Any]:
     for rows in batches:
         if isinstance(data, (int, onp.integer)):
             yield rows
@@ -93,7 +95,7 @@ def _draw(data: int | Array | tuple[Array, ...], batches: list[onp.ndarray]) -> 
             yield take_rows(data, rows)
 
 
-def _length(data: int | Array | tuple[Array, ...]) -> int:
-    if isinstance(data, (int, onp.integer)):
-        return check_count(data, "The number of examples")
+def _length(data: Any) -> int:
+    if isinstance(data, (int, float, onp.number)):
+        return check_whole(data, "The number of examples")
     return common_length(data if isinstance(data, tuple) else (data,))

@@ -13,7 +13,6 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import numpy as onp
-from tqdm import tqdm
 
 from nnbook.data._mnist import read_packed
 from nnbook.data.idx import Content, ImageSet, load_image_set, parse_idx, verify
@@ -250,6 +249,8 @@ def _fetch(address: str, description: str) -> bytes:
     parts = []
     with urlopen(address, timeout=_TIMEOUT) as response:
         size = response.headers.get("Content-Length")
+        from tqdm import tqdm  # only where something is downloaded
+
         with tqdm(
             desc=description, total=int(size) if size else None, unit="B", unit_scale=True
         ) as bar:

@@ -59,9 +59,17 @@ def parse_idx(content: bytes, name: str = "IDX content") -> onp.ndarray:
 
     Raises
     ------
+    TypeError
+        If `content` is no bytes.
     ValueError
         If the header is not of this kind, or the number of values is not the one it states.
     """
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{name} is a {type(content).__name__}; expected bytes, as of a file")
+    if content[:2] == b"\x1f\x8b":
+        raise ValueError(
+            f"{name} is compressed; expected the uncompressed bytes. Take gzip.decompress(content)."
+        )
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise ValueError(
             f"{name} starts with the bytes {content[:4].hex(' ') or '(none)'}; IDX content of "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as onp
 
-from nnbook._arrays import check_at_least_zero, check_count
+from nnbook._arguments import check_number, check_whole
 from nnbook.data._transformer import Transformer
 
 __all__ = ["PCAWhiten", "Standardize", "ZCAWhiten"]
@@ -113,9 +113,9 @@ class PCAWhiten(Transformer):
     ) -> None:
         super().__init__()
         self.n_components = (
-            None if n_components is None else check_count(n_components, "n_components")
+            None if n_components is None else check_whole(n_components, "n_components")
         )
-        self.epsilon = check_at_least_zero(epsilon, "epsilon")
+        self.epsilon = check_number(epsilon, "epsilon", least=0)
         self.whiten = whiten
         self._spectrum: tuple[onp.ndarray, onp.ndarray] | None = None
 

@@ -6,14 +6,14 @@ import math
 
 import numpy as onp
 
+from nnbook._arguments import check_whole
 from nnbook._arrays import (
     Array,
     Rng,
     as_generator,
-    check_count,
     common_length,
+    label_array,
     take_rows,
-    to_numpy,
 )
 
 __all__ = ["train_test_split"]
@@ -35,7 +35,8 @@ def train_test_split(
         The test part: a fraction between 0 and 1 (rounded up to whole examples), or the number of
         examples.
     stratify : array, shape (n,), optional
-        Class labels: each class gets the same share of both parts, to within one example.
+        Class labels, numbers or names: each class gets the same share of both parts, to within one
+        example.
     rng : int or numpy.random.Generator
         The seed, or the generator to draw from.
 
@@ -64,13 +65,14 @@ def train_test_split(
 
 def _test_count(test_size: float | int, n: int) -> int:
     if isinstance(test_size, (float, onp.floating)):
-        if not 0 < test_size < 1:
+        share = float(str(test_size))  # that of float32 is 0.1, and not 0.10000000149011612
+        if not 0 < share < 1:
             raise ValueError(
-                f"test_size is {test_size}, expected a fraction between 0 and 1, or an integer."
+                f"test_size is {test_size}, expected a fraction between 0 and 1, or a whole number."
             )
-        n_test = math.ceil(round(test_size * n, 9))  # 0.1 · 30 is 3, not 3.0000000000000004
+        n_test = math.ceil(round(share * n, 9))  # 0.1 · 30 is 3, not 3.0000000000000004
     else:
-        n_test = check_count(test_size, "test_size")
+        n_test = check_whole(test_size, "test_size")
     if n_test >= n:
         raise ValueError(
             f"test_size {test_size} takes {n_test} of {n} examples and leaves none for training. "
@@ -82,7 +84,7 @@ def _test_count(test_size: float | int, n: int) -> int:
 def _stratified(
     stratify: Array, n: int, n_test: int, generator: onp.random.Generator
 ) -> tuple[onp.ndarray, onp.ndarray]:
-    labels = to_numpy(stratify, "stratify")
+    labels = label_array(stratify, "stratify")
     if labels.shape != (n,):
         raise ValueError(
             f"stratify has the shape {labels.shape}, expected {(n,)}: one class label for each "

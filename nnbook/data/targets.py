@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as onp
 
+from nnbook._arguments import check_choice, check_number
 from nnbook._arrays import Array, like, to_numpy
 from nnbook.data.validation import check_labels
 
@@ -56,12 +55,9 @@ def encode_targets(
     array([[-1., -1.,  1.],
            [ 1., -1., -1.]], dtype=float32)
     """
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(
-            f"low is {low!r} and high is {high!r}; expected two finite numbers, low < high"
-        )
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"dtype is {dtype!r}; expected 'float32' or 'float64'")
+    if not check_number(low, "low") < check_number(high, "high"):
+        raise ValueError(f"low is {low!r} and high is {high!r}; expected low < high")
+    check_choice(dtype, "dtype", ("float32", "float64"))
     check_labels(labels, n_classes, name="given")
     classes = to_numpy(labels).astype("int64")
     targets = onp.full((len(classes), n_classes), low, dtype=dtype)

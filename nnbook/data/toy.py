@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as onp
 
-from nnbook._arrays import Rng, as_generator, check_at_least_zero, check_count
+from nnbook._arguments import check_number, check_whole
+from nnbook._arrays import Rng, as_generator, as_numpy
 
 __all__ = ["load_digits_8x8", "moons", "sines", "spirals", "two_gaussians", "xor"]
 
@@ -53,8 +54,8 @@ def two_gaussians(
     LeCun, Bottou, Orr and Müller (1998), Efficient BackProp: the linear network trained on two
     Gaussian clouds.
     """
-    n, sigma = check_count(n, "n"), check_at_least_zero(sigma, "sigma")
-    middle = onp.asarray(centre, dtype="float64")
+    n, sigma = check_whole(n, "n"), check_number(sigma, "sigma", least=0)
+    middle = as_numpy(centre, "centre").astype("float64")
     if middle.shape != (2,) or not onp.isfinite(middle).all():
         raise ValueError(f"centre is {centre!r}, expected two finite numbers.")
     generator = as_generator(rng)
@@ -90,7 +91,7 @@ def moons(n: int = 200, *, noise: float = 0.1, rng: Rng = 0, dtype: str = "float
     TypeError, ValueError
         If `n`, `noise` or `rng` is not of this kind.
     """
-    n, noise = check_count(n, "n"), check_at_least_zero(noise, "noise")
+    n, noise = check_whole(n, "n"), check_number(noise, "noise", least=0)
     generator = as_generator(rng)
     y = _classes(n, 2, generator)
     t = generator.uniform(0, onp.pi, n)
@@ -138,8 +139,8 @@ def spirals(
     TypeError, ValueError
         If a parameter is not of this kind.
     """
-    n, n_classes = check_count(n, "n"), check_count(n_classes, "n_classes")
-    turns, noise = check_at_least_zero(turns, "turns"), check_at_least_zero(noise, "noise")
+    n, n_classes = check_whole(n, "n"), check_whole(n_classes, "n_classes")
+    turns, noise = check_number(turns, "turns", least=0), check_number(noise, "noise", least=0)
     generator = as_generator(rng)
     y = _classes(n, n_classes, generator)
     r = generator.uniform(0.05, 1, n)
@@ -173,7 +174,7 @@ def xor(n: int = 4, *, noise: float = 0.0, rng: Rng = 0, dtype: str = "float32")
     TypeError, ValueError
         If `n`, `noise` or `rng` is not of this kind.
     """
-    n, noise = check_count(n, "n"), check_at_least_zero(noise, "noise")
+    n, noise = check_whole(n, "n"), check_number(noise, "noise", least=0)
     first, second = onp.arange(n) // 2 % 2, onp.arange(n) % 2
     x = onp.stack([2.0 * first - 1, 2.0 * second - 1], axis=1)
     x += noise * as_generator(rng).standard_normal((n, 2))
@@ -205,7 +206,7 @@ def sines(n: int = 25, *, noise: float = 0.3, rng: Rng = 0, dtype: str = "float3
     TypeError, ValueError
         If `n`, `noise` or `rng` is not of this kind.
     """
-    n, noise = check_count(n, "n"), check_at_least_zero(noise, "noise")
+    n, noise = check_whole(n, "n"), check_number(noise, "noise", least=0)
     generator = as_generator(rng)
     x = generator.uniform(0, 1, (n, 1))
     y = onp.sin(2 * onp.pi * x) + noise * generator.standard_normal((n, 1))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as onp
 
-from nnbook._arrays import Array, check_count, check_finite, to_numpy
+from nnbook._arguments import check_whole
+from nnbook._arrays import Array, check_finite, to_numpy
 
-__all__ = ["check_examples", "check_labels"]
+__all__ = ["check_classes", "check_examples", "check_labels"]
+
+_EXPECTED = "expected class labels, the whole numbers 0 … {}"
 
 
 def check_examples(
@@ -87,10 +90,10 @@ def check_labels(y: Array, n_classes: int, name: str = "train") -> None:
     ValueError
         If `y` is empty, of a wrong shape, or a label is not an integer in range.
     """
-    n_classes = check_count(n_classes, "n_classes")
+    n_classes = check_whole(n_classes, "n_classes")
     labels = to_numpy(y, f"{name} y")
-    expected = f"expected class labels, the whole numbers 0 … {n_classes - 1}"
     if labels.ndim != 1:
+        expected = _EXPECTED.format(n_classes - 1)
         way_out = (
             "One-hot rows become labels with y.argmax(axis=1)."
             if labels.ndim == 2 and labels.shape[1] == n_classes > 1
@@ -99,19 +102,37 @@ def check_labels(y: Array, n_classes: int, name: str = "train") -> None:
         raise ValueError(
             f"{name} y has the shape {labels.shape}, {expected}, of the shape (n,). {way_out}"
         )
+    check_classes(labels, n_classes, name)
+
+
+def check_classes(labels: onp.ndarray, n_classes: int, name: str, hint: str = "") -> None:
+    """Check class labels of any shape, as `check_labels` does those of examples.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        One for each example, or for each place of it.
+    n_classes : int
+        The number of classes.
+    name : str
+        What the messages call the set.
+    hint : str
+        A further way out.
+    """
+    expected = _EXPECTED.format(n_classes - 1)
     if labels.size == 0:
         raise ValueError(f"{name} y is empty; {expected}. Check how the data were split.")
     check_finite(labels, f"{name} y")
     if labels.dtype.kind == "f" and (fractions := labels != onp.floor(labels)).any():
-        at = int(fractions.argmax())
+        at = _first(fractions)
         raise ValueError(
-            f"{name} y has the value {labels[at]} at {[at]}; {expected}. Round them if they are "
-            "meant as labels; to fit real-valued targets use a regression loss such as "
+            f"{name} y has the value {labels[at]} at {list(at)}; {expected}. Round them if they "
+            "are meant as labels; to fit real-valued targets use a regression loss such as "
             "squared_error."
         )
     wrong = (labels < 0) | (labels >= n_classes)
     if wrong.any():
-        at, count = int(wrong.argmax()), int(wrong.sum())
+        at, count = _first(wrong), int(wrong.sum())
         value = labels[at]
         if value == -1:
             way_out = "Where −1 marks unlabelled examples, remove them; recode −1/+1 as 0/1."
@@ -120,6 +141,11 @@ def check_labels(y: Array, n_classes: int, name: str = "train") -> None:
         else:
             way_out = "Remove or recode these examples, or give the net more outputs."
         raise ValueError(
-            f"{name} y has {count:,} labels out of range, the first, {value}, at {[at]}; "
-            f"{expected}. {way_out}"
+            f"{name} y has {count:,} labels out of range, the first, {value}, at {list(at)}; "
+            f"{expected}. {way_out}{hint}"
         )
+
+
+def _first(where: onp.ndarray) -> tuple[int, ...]:
+    """Return the place of the first True."""
+    return tuple(int(i) for i in onp.unravel_index(int(where.argmax()), where.shape))

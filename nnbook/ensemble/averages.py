@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_flag, check_number, check_sizes, check_whole
+from nnbook._arrays import check_array
+from nnbook.data._transformer import Moments
 from nnbook.ensemble.base import Average
-from nnbook.gluon.examples import home, place
+from nnbook.gluon.examples import home, in_numpy_mode, place
 from nnbook.gluon.parameters import blocks_of, clone
 from nnbook.gluon.runtime import mx
-from nnbook.monitors.base import Step
-from nnbook.training import Run
-from nnbook.training.loop import check_sizes
+from nnbook.training.run import Run, Seen
 
 __all__ = ["EMA", "Average", "PolyakAverage", "refresh_statistics"]
 
@@ -82,10 +83,8 @@ class EMA(Average):
         validation: tuple[Any, Any] | None = None,
         name: str = "ema",
     ):
-        _check_number("decay", decay)
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay is {decay}; expected a number in [0, 1), such as 0.995")
-        self.decay, self.warmup = float(decay), bool(warmup)
+        self.decay = check_number(decay, "decay", least=0, below=1)
+        self.warmup = check_flag(warmup, "warmup")
         super().__init__(every, validation, name)
 
     def _first(self, values: onp.ndarray) -> onp.ndarray:
@@ -155,14 +154,12 @@ class PolyakAverage(Average):
         validation: tuple[Any, Any] | None = None,
         name: str = "polyak",
     ):
-        _check_number("start", start)
         self._share = not isinstance(start, (int, onp.integer))
-        if start < 0 or (self._share and not start < 1):
-            raise ValueError(
-                f"start is {start!r}; expected a share of the epochs in [0, 1), or a whole number "
-                "of steps of at least 0"
-            )
-        self.start = start
+        self.start = (
+            check_number(start, "start", least=0, below=1)
+            if self._share
+            else check_whole(start, "start", least=0)
+        )
         super().__init__(every, validation, name)
 
     def on_fit_start(self, run: Run) -> None:
@@ -173,7 +170,7 @@ class PolyakAverage(Average):
     def _first(self, values: onp.ndarray) -> onp.ndarray:
         return onp.zeros(values.shape)
 
-    def _wants(self, seen: Step) -> bool:
+    def _wants(self, seen: Seen) -> bool:
         if self._share:
             return seen.epoch - 1 >= self.start * self._epochs
         return seen.step > self.start
@@ -185,6 +182,7 @@ class PolyakAverage(Average):
         return kept / max(1, self.count)
 
 
+@in_numpy_mode
 def refresh_statistics(net: Any, x: Any, batch_size: int = 1000) -> None:
     """Compute a network's batch-normalisation statistics anew, for the θ that it has now.
 
@@ -215,21 +213,21 @@ def refresh_statistics(net: Any, x: Any, batch_size: int = 1000) -> None:
     shift.
     """
     check_sizes(batch_size=batch_size)
-    if not getattr(x, "shape", ()) or x.shape[0] == 0:
-        shape = getattr(x, "shape", type(x).__name__)
-        raise ValueError(f"x has the shape {shape}; expected an array of at least one example")
+    check_array(x)
+    if not x.shape or x.shape[0] == 0:
+        raise ValueError(f"x has the shape {x.shape}; expected an array of at least one example")
     device, dtype = home(net)
     x = place(x, dtype, device)
     twin = clone(net)
     twin.hybridize(False)  # a compiled graph calls no hooks
-    moments: dict[int, _Moments] = {}
+    moments: dict[int, _Inputs] = {}
     for index, block in enumerate(blocks_of(twin)):
         block._forward_hooks.clear()
         block._forward_pre_hooks.clear()
         if isinstance(block, mx.gluon.nn.Dropout):
             block._rate = 0.0
         if _normalises(block):
-            moments[index] = _Moments(block._kwargs["axis"])
+            moments[index] = _Inputs(block._kwargs["axis"])
             block.register_forward_pre_hook(moments[index])
     if not moments:
         return
@@ -238,41 +236,28 @@ def refresh_statistics(net: Any, x: Any, batch_size: int = 1000) -> None:
             twin(x[start : start + batch_size]).wait_to_read()
     blocks = blocks_of(net)
     for index, found in moments.items():
-        if found.count:
-            mean, variance = found.result()
+        if (seen := found.moments) is not None:
+            mean, variance = seen.mean, seen.squares / seen.n
             blocks[index].running_mean.set_data(mx.np.array(mean, dtype=dtype, ctx=device))
             blocks[index].running_var.set_data(mx.np.array(variance, dtype=dtype, ctx=device))
 
 
-class _Moments:
-    """Collects the mean and the variance of a block's inputs along one axis, in float64."""
+class _Inputs:
+    """Collects the moments of a block's inputs along one axis, in float64."""
 
     def __init__(self, axis: int):
-        self.axis, self.count = axis, 0
-        self.mean: Any = 0.0
-        self.squares: Any = 0.0  # Σ (x − mean)²
+        self.axis = axis
+        self.moments: Moments | None = None
 
     def __call__(self, block: Any, inputs: Any) -> None:
         values = inputs[0].asnumpy().astype(float)
         values = onp.moveaxis(values, self.axis, -1).reshape(-1, values.shape[self.axis])
-        # The update of Chan, Golub and LeVeque, which does not cancel.
-        number, mean = len(values), values.mean(axis=0)
-        total, shift = self.count + number, mean - self.mean
-        self.squares = self.squares + ((values - mean) ** 2).sum(axis=0)
-        self.squares = self.squares + shift**2 * self.count * number / total
-        self.mean = self.mean + shift * number / total
-        self.count = total
-
-    def result(self) -> tuple[onp.ndarray, onp.ndarray]:
-        return self.mean, self.squares / self.count
+        if self.moments is None:
+            self.moments = Moments(values.shape[1], full=False)
+        self.moments.add(values)
 
 
 def _normalises(block: Any) -> bool:
     """Tell whether a block keeps running statistics of its inputs."""
     kept = hasattr(block, "running_mean") and hasattr(block, "running_var")
     return kept and not block._kwargs.get("use_global_stats", False)
-
-
-def _check_number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, onp.number)):
-        raise TypeError(f"{name} is {value!r}; expected a number")

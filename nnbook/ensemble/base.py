@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_text, check_whole
 from nnbook.gluon.examples import Examples
 from nnbook.gluon.parameters import ParameterVector, clone, host_view
-from nnbook.monitors.base import Step, examples_of, watched
-from nnbook.training import Callback, Run
-from nnbook.training.loop import check_sizes
+from nnbook.training import Callback
+from nnbook.training.run import Run, Seen
 
 __all__ = ["Average", "clone_with", "put"]
 
@@ -41,8 +41,9 @@ class Average(Callback):
 
     Raises
     ------
-    ValueError
-        `every` below 1; when `fit` starts, validation data that do not fit.
+    ValueError, TypeError
+        `every` below 1; when `fit` starts, validation data that do not fit, or another average of
+        that name.
 
     Notes
     -----
@@ -50,9 +51,11 @@ class Average(Callback):
     then does so because of the average, and copies θ: take a larger `every` there.
     """
 
+    of_run = ("_statistics", "_held_out", "_scratch")
+
     def __init__(self, every: int, validation: tuple[Any, Any] | None, name: str):
-        check_sizes(every=every)
-        self.every, self.validation, self.name = int(every), validation, name
+        self.every = check_whole(every, "every")
+        self.validation, self.name = validation, check_text(name, "name")
         self._forget()
 
     def _forget(self) -> None:
@@ -66,6 +69,12 @@ class Average(Callback):
     def on_fit_start(self, run: Run) -> None:
         """Forget an earlier run, and look at steps from now on."""
         self._forget()
+        same = [c for c in run.callbacks if isinstance(c, Average) and c.name == self.name]
+        if self.validation is not None and len(same) > 1:
+            raise ValueError(
+                f"{len(same)} averages are called {self.name!r} and would write the same columns; "
+                "give each a name of its own"
+            )
         vector = run.vector
         fixed = vector.fixed.items()
         self._statistics = {n: _reader(p.data()) for n, p in fixed if not p._differentiable}
@@ -74,18 +83,16 @@ class Average(Callback):
         self._dtypes = {name: values.dtype for name, values in first.items()}
         self._kept = {name: self._first(values) for name, values in first.items()}
         self._scratch = {name: onp.empty_like(kept) for name, kept in self._kept.items()}
-        examples = examples_of(run)
         self._held_out = None
         if self.validation is not None:
-            self._held_out = Examples(run.net, self.validation, examples.loss, name="validation")
-        # Callback.on_step_end would make fit check θ at every step, which costs far more than this.
-        watched(run).watchers.append(self)  # type: ignore[arg-type]
+            self._held_out = Examples(run.net, self.validation, run.loss_function, "validation")
+        run.observe(self.every, after=self.after_step)
 
     def _first(self, values: onp.ndarray) -> onp.ndarray:
         """Return the memory of an average before the first step."""
         raise NotImplementedError
 
-    def _wants(self, seen: Step) -> bool:
+    def _wants(self, seen: Seen) -> bool:
         """Tell whether a step's θ belongs into the average."""
         return True
 
@@ -97,10 +104,7 @@ class Average(Callback):
         """Return the average."""
         return kept
 
-    def before_step(self, theta: onp.ndarray) -> None:
-        """Do nothing: the average is of θ after the steps."""
-
-    def after_step(self, seen: Step) -> None:
+    def after_step(self, seen: Seen) -> None:
         """Average a step that is due."""
         if not onp.isfinite(seen.loss):
             self._diverged = True  # fit notices it later, and puts back θ from before the epoch

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook._arrays import is_mxnet
+from nnbook._arrays import as_numpy
 from nnbook.data import check_labels
 
 __all__ = [
@@ -22,13 +22,6 @@ __all__ = [
 _ROUNDING = 1e-4
 
 
-def _numbers(values: Any) -> onp.ndarray:
-    """Return values as float64."""
-    if is_mxnet(values):
-        values = values.asnumpy()
-    return onp.asarray(values, dtype=float)
-
-
 def _check_finite(values: onp.ndarray, name: str) -> None:
     if not onp.isfinite(values).all():
         raise ValueError(
@@ -39,7 +32,7 @@ def _check_finite(values: onp.ndarray, name: str) -> None:
 
 def finite(values: Any, name: str) -> onp.ndarray:
     """Return values of any shape as float64; refuse what is not finite."""
-    values = _numbers(values)
+    values = as_numpy(values, name).astype(float)
     _check_finite(values, name)
     return values
 
@@ -59,7 +52,7 @@ def stacked(values: Any, name: str = "outputs") -> onp.ndarray:
     numpy.ndarray
         Of the same shape.
     """
-    values = _numbers(values)
+    values = as_numpy(values, name).astype(float)
     if values.ndim < 2 or values.size == 0:
         raise ValueError(
             f"{name} have the shape {values.shape}; expected (members, examples, …), at least one "
@@ -73,7 +66,7 @@ def stacked(values: Any, name: str = "outputs") -> onp.ndarray:
 def checked_logits(values: Any, name: str = "logits", dimensions: int = 2) -> onp.ndarray:
     """Return logits as float64, shape (…, n, C) with at least two classes; refuse others."""
     expected = "(members, examples, classes)" if dimensions == 3 else "(examples, classes)"
-    values = _numbers(values)
+    values = as_numpy(values, name).astype(float)
     if values.ndim != dimensions or values.size == 0 or values.shape[-1] < 2:
         raise ValueError(
             f"{name} have the shape {values.shape}; expected {expected} with at least two classes"
@@ -99,9 +92,7 @@ def checked_probabilities(values: Any, dimensions: int = 2) -> onp.ndarray:
 
 def checked_labels(labels: Any, shape: tuple[int, ...]) -> onp.ndarray:
     """Return class numbers as integers that fit outputs of shape (…, n, C)."""
-    if is_mxnet(labels):
-        labels = labels.asnumpy()
-    labels = onp.asarray(labels)
+    labels = as_numpy(labels, "labels")
     n, classes = shape[-2:]
     check_labels(labels, classes, name="labels,")
     if len(labels) != n:
@@ -113,7 +104,7 @@ def checked_weights(weights: Any, members: int) -> onp.ndarray:
     """Return one weight for each member, float64 of sum 1; None gives all the same."""
     if weights is None:
         return onp.full(members, 1 / members)
-    weights = _numbers(weights)
+    weights = as_numpy(weights, "weights").astype(float)
     if weights.shape != (members,):
         raise ValueError(
             f"weights have the shape {weights.shape}; expected {(members,)}, one for each member"

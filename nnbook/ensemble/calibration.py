@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_positive, check_whole
 from nnbook.ensemble.borders import checked_labels, checked_logits, checked_probabilities
 
 __all__ = [
@@ -171,8 +172,7 @@ def reliability(probabilities: Any, labels: Any, bins: int = 15) -> Reliability:
     """
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities.shape)
-    if isinstance(bins, bool) or not isinstance(bins, (int, onp.integer)) or bins < 1:
-        raise ValueError(f"bins is {bins!r}; expected a whole number of at least 1")
+    bins = check_whole(bins, "bins")
     right = probabilities.argmax(axis=1) == labels
     confidence = probabilities.max(axis=1).clip(max=1)  # float32 may round up
     edges = onp.linspace(0, 1, bins + 1)
@@ -239,8 +239,7 @@ def apply_temperature(logits: Any, temperature: float) -> onp.ndarray:
     """
     from scipy.special import softmax
 
-    if not 0 < temperature < onp.inf:
-        raise ValueError(f"temperature is {temperature}; expected a finite number above 0")
+    temperature = check_positive(temperature, "temperature")
     return softmax(checked_logits(logits) / temperature, axis=1)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_positive, check_whole
 from nnbook.ensemble.borders import (
     checked_labels,
     checked_logits,
@@ -216,10 +217,8 @@ def mixture_weights(
     >>> ensemble.mixture_weights([informed, 1 - informed], [0, 1]).round(3)
     array([1., 0.])
     """
-    if not 0 < tolerance < onp.inf or iterations < 1:
-        raise ValueError(
-            f"tolerance is {tolerance}, iterations {iterations}; expected numbers above 0"
-        )
+    tolerance = check_positive(tolerance, "tolerance")
+    iterations = check_whole(iterations, "iterations")
     probabilities = checked_probabilities(probabilities, 3)
     labels = checked_labels(labels, probabilities.shape)
     likelihood = probabilities[:, onp.arange(len(labels)), labels]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as onp
 
+from nnbook._arguments import check_list, check_number, check_positive
+from nnbook._arrays import as_numpy
 from nnbook.data import check_labels
 from nnbook.ensemble.members import Ensemble
 from nnbook.gluon.examples import Examples
@@ -58,23 +60,16 @@ class distillation_loss:
     2.5714
     """
 
+    targets: ClassVar[str] = "real"  # logits and rows of labels
+
     temperature: float = 4.0
     hard_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "hard_weight"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float, onp.number)):
-                raise TypeError(f"{name} is {value!r}; expected a number")
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}; expected a number above 0")
-        if not 0 <= self.hard_weight <= 1:
-            raise ValueError(f"hard_weight is {self.hard_weight}; expected a number in [0, 1]")
-
-    @property
-    def __name__(self) -> str:
-        """What a checkpoint records, so that a run does not go on with another temperature."""
-        return repr(self)
+        temperature = check_positive(self.temperature, "temperature")
+        object.__setattr__(self, "temperature", temperature)
+        share = check_number(self.hard_weight, "hard_weight", least=0, most=1)
+        object.__setattr__(self, "hard_weight", share)
 
     def __call__(self, outputs: Any, targets: Any) -> Any:
         """Return the loss of every example.
@@ -156,7 +151,7 @@ def soft_targets(teacher: Any, x: Any, y: Any = None, batch_size: int = 1000) ->
     logits = logits - logits.mean(axis=1, keepdims=True)
     labels = onp.zeros(logits.shape)
     if y is not None:
-        y = y if isinstance(y, onp.ndarray) else onp.asarray(getattr(y, "asnumpy", lambda: y)())
+        y = as_numpy(y, "y")
         if y.shape != logits.shape[:1]:
             raise ValueError(
                 f"y has the shape {y.shape}; expected ({len(logits)},), one label each"
@@ -184,6 +179,8 @@ class LabelledValidation(Callback):
     ValueError, TypeError
         When `fit` starts: data that do not fit the network.
     """
+
+    of_run = ("_examples",)
 
     def __init__(self, validation: tuple[Any, Any]):
         self.validation = validation
@@ -270,9 +267,7 @@ def distill(
         raise ValueError(
             f"there are no labels, but hard_weight is {hard_weight}; give labels, or hard_weight=0"
         )
-    callbacks = options.pop("callbacks", ())
-    if isinstance(callbacks, Callback):
-        raise TypeError(f"callbacks is one {type(callbacks).__name__}; expected a list of them")
+    callbacks = check_list(options.pop("callbacks", ()), "callbacks", Callback)
     if validation is not None:
         callbacks = [LabelledValidation(validation), *callbacks]
     targets = soft_targets(teacher, x, y)
@@ -308,5 +303,5 @@ def _logits(teacher: Any, x: Any, batch_size: int) -> onp.ndarray:
 def _array(values: Any) -> Any:
     if isinstance(values, mx.nd.NDArray):
         return values if isinstance(values, mx.np.ndarray) else values.as_np_ndarray()
-    values = onp.asarray(values)
+    values = as_numpy(values)
     return mx.np.array(values, dtype=values.dtype)

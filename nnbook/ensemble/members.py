@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_choice, check_pair
 from nnbook.ensemble.borders import checked_labels, checked_weights, finite
 from nnbook.ensemble.calibration import (
     brier_score,
@@ -96,8 +97,7 @@ class Ensemble:
                 raise TypeError(
                     f"member {k} is a {type(member).__name__}; expected a network or a function"
                 )
-        if self.combine not in _COMBINE:
-            raise ValueError(f"combine is {self.combine!r}; expected one of {list(_COMBINE)}")
+        check_choice(self.combine, "combine", list(_COMBINE))
         weights = checked_weights(self.weights, len(members))
         weights.flags.writeable = False
         object.__setattr__(self, "members", members)
@@ -107,12 +107,13 @@ class Ensemble:
         return len(self.members)
 
     def __getitem__(self, which: int | slice | Sequence[int]) -> Ensemble:
-        """Return the ensemble of some members, their weights in proportion."""
-        rows = onp.arange(len(self))[which]
-        chosen = onp.atleast_1d(rows)
-        return replace(
-            self, members=[self.members[k] for k in chosen], weights=self.weights[chosen]
-        )
+        """Return the ensemble of some members, their weights in proportion.
+
+        Where all of them have the weight 0, they have the same.
+        """
+        chosen = onp.atleast_1d(onp.arange(len(self))[which])
+        weights = self.weights[chosen] if self.weights[chosen].any() else None
+        return replace(self, members=[self.members[k] for k in chosen], weights=weights)
 
     def __repr__(self) -> str:
         weights = ""
@@ -212,10 +213,12 @@ class Ensemble:
         ValueError
             Labels out of range, or targets of another shape than the outputs.
         """
-        x, y = _pair(data)
+        x, y = check_pair(data, "data")
         combined = self(x, batch_size)
         if self.combine == "outputs":
             targets = finite(y, "targets")
+            if targets.shape == combined.shape[:1] and combined[0].size == 1:
+                targets = targets.reshape(combined.shape)  # as the losses do
             if targets.shape != combined.shape:
                 raise ValueError(
                     f"targets have the shape {targets.shape}; expected {combined.shape}, that of "
@@ -255,7 +258,7 @@ class Ensemble:
                 f"the ensemble averages {self.combine}; the weights of a mixture are those of "
                 "probabilities. Make it with combine='probabilities'"
             )
-        x, y = _pair(validation)
+        x, y = check_pair(validation, "validation")
         outputs = self.outputs(x, batch_size)
         members = [average_probabilities(member[None]) for member in outputs]
         return replace(self, weights=mixture_weights(members, y))
@@ -335,12 +338,6 @@ class Ensemble:
                 value = values[name]
                 parameter.set_data(np.array(value, dtype=value.dtype))
         return cls(nets, tree["combine"], tree["weights"])
-
-
-def _pair(data: Any) -> tuple[Any, Any]:
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"data is a {type(data).__name__}; expected a pair (x, y) of arrays")
-    return data[0], data[1]
 
 
 def _ready(net: Any, k: int) -> dict[str, Any]:

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import is_dataclass, replace
 from typing import Any
 
-import numpy as onp
-
+from nnbook._arguments import check_seed, check_whole
+from nnbook._arrays import to_numpy
 from nnbook.ensemble.base import clone_with
 from nnbook.ensemble.members import Ensemble
 from nnbook.ensemble.snapshots import Snapshots
 from nnbook.population import fit_population
 from nnbook.training import CheckpointError
 from nnbook.training.checkpoint import load_tree
-from nnbook.training.loop import check_sizes
 
 __all__ = ["from_checkpoints", "from_search", "from_seeds", "from_snapshots"]
 
@@ -76,7 +75,7 @@ def from_seeds(
     >>> five
     Ensemble(5 members, combine='probabilities')
     """
-    seeds = list(seeds)
+    seeds = [check_seed(seed, "a seed") for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds are {seeds}; expected at least one, all different")
     nets = [build(seed) for seed in seeds]
@@ -136,7 +135,7 @@ def from_search(
             f"trainer is a {type(trainer).__name__}; expected the nnbook.search.TrainPopulation of "
             "the search"
         )
-    check_sizes(top=top)
+    top = check_whole(top, "top")
     best = results.complete.sorted
     if len(best) < top:
         raise ValueError(
@@ -226,7 +225,7 @@ def from_snapshots(
     """
     members = snapshots.members(net)
     if last is not None:
-        check_sizes(last=last)
+        last = check_whole(last, "last")
         if last > len(members):
             raise ValueError(f"last is {last}, but there are {len(members)} snapshots")
         members = members[-last:]
@@ -267,5 +266,4 @@ def _parameters(checkpoint: Any) -> tuple[dict[str, Any], str]:
         raise TypeError(
             f"a checkpoint is a {type(checkpoint).__name__}; expected a path, θ or a snapshot"
         )
-    theta = checkpoint if isinstance(checkpoint, onp.ndarray) else checkpoint.asnumpy()
-    return {"theta": theta, "state": {}}, ""
+    return {"theta": to_numpy(checkpoint, "a checkpoint"), "state": {}}, ""

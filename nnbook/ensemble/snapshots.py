@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from nnbook._arguments import check_whole
 from nnbook.ensemble.base import clone_with
 from nnbook.schedules import cosine_restarts
 from nnbook.training import Callback, Run
-from nnbook.training.loop import check_sizes
 
 __all__ = ["Snapshots"]
 
@@ -56,8 +56,7 @@ class Snapshots(Callback):
     """
 
     def __init__(self, every: int):
-        check_sizes(every=every)
-        self.every = int(every)
+        self.every = check_whole(every, "every")
         self._forget()
 
     def _forget(self) -> None:
@@ -77,8 +76,8 @@ class Snapshots(Callback):
                 f"every is {self.every} epochs, and {run.epochs} epochs are no multiple of it; the "
                 f"last cycle would not end. Train for {-(-run.epochs // self.every) * self.every}"
             )
-        schedule = getattr(getattr(run.stepper, "rule", None), "learning_rate", None)
-        steps = _steps_per_epoch(run)
+        schedule = getattr(run.optimizer, "learning_rate", None)
+        steps = run.steps_per_epoch
         if not isinstance(schedule, cosine_restarts) or steps is None:
             return
         if schedule.growth != 1 or schedule.cycle != self.every * steps:
@@ -122,11 +121,3 @@ class Snapshots(Callback):
     def load_state(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
         self.snapshots, self.epochs = list(state["snapshots"]), list(state["epochs"])
-
-
-def _steps_per_epoch(run: Run) -> int | None:
-    """Return the steps of an epoch; None where an order of the caller's own decides them."""
-    if not isinstance(run._settings["shuffle"], bool):
-        return None
-    n = len(run.stepper.gradient.examples)  # type: ignore[attr-defined]
-    return -(-n // run._settings["batch_size"])

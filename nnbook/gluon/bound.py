@@ -11,6 +11,7 @@ from nnbook.gluon.examples import Examples, Rows, draw_rows
 from nnbook.gluon.parameters import host_view
 from nnbook.gluon.runtime import mx, np
 from nnbook.gluon.stack import NotStackable, Stack
+from nnbook.gluon.tracing import draws
 
 __all__ = ["BoundStack"]
 
@@ -30,6 +31,8 @@ class BoundStack:
         arguments = stack.arguments(stack._theta, groups) | inputs
         try:
             graph = stack.graph(groups, loss)
+            if draws(graph):
+                raise NotStackable("what is random would depend on who shares the stack")
             self._executor = graph.bind(
                 device,
                 args={name: arguments[name] for name in graph.list_arguments()},

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as onp
 
-from nnbook.data import check_examples, check_labels
-from nnbook.gluon.losses import hinge, softmax_cross_entropy
+from nnbook._arguments import check_pair
+from nnbook._arrays import check_array, is_mxnet, to_numpy
+from nnbook.data import check_examples
 from nnbook.gluon.parameters import named_parameters
 from nnbook.gluon.runtime import mx, np
+from nnbook.gluon.targets import targets_of
 
-__all__ = ["Examples", "Rows", "draw_rows", "home", "number_of", "place"]
+__all__ = ["Examples", "Rows", "draw_rows", "home", "in_numpy_mode", "number_of", "place"]
 
 Rows = onp.ndarray | slice  # of a minibatch: indices, or a stretch of the data
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def in_numpy_mode(function: _Function) -> _Function:
+    """Let a function use MXNet's NumPy interface in any thread; in a new one it is off."""
+    return mx.util.use_np(function)
 
 
 def number_of(rows: Rows) -> int:
@@ -48,50 +58,53 @@ class Examples:
     Raises
     ------
     TypeError, ValueError
-        Not a pair; NaN, wrong lengths, an empty set; labels out of range; a network or loss that
-        does not take the data.
+        Not a pair; NaN, wrong lengths, an empty set; targets that are not what the loss takes, such
+        as labels out of range; a network or loss that does not take the data.
     """
 
     def __init__(self, net: Any, data: tuple[Any, Any], loss: Callable[..., Any], name: str):
-        if not isinstance(data, (tuple, list)) or len(data) != 2:
-            raise TypeError(f"{name} is a {type(data).__name__}; expected a pair (x, y) of arrays")
+        if not callable(loss):
+            raise TypeError(f"loss is {loss!r}; expected a function loss(outputs, targets)")
+        x, y = check_pair(data, name)
         self.net, self.loss = net, loss
-        x, y = data
         check_examples(x, y, name=name)
         device, dtype = home(net)
-        self.x = place(x, dtype, device)
-        self.labelled = _is_integer(y)
-        self.y = place(y, "int32" if self.labelled else dtype, device)
-        n_outputs = self._probe(name)
-        self.classifies = self.y.ndim == 1 and n_outputs > 1 and (self.labelled or _of_labels(loss))
-        if self.classifies:
-            check_labels(y, n_outputs, name=name)
+        _check_ids(net, x, name)
+        self.x = place(x, dtype, device, f"{name} x")
+        self.y = place(y, _dtype_for(y, dtype), device, f"{name} y")
+        self._shape, self._targets = self._probe(name), targets_of(loss)
+        self._targets.check(to_numpy(y), self._shape, name)
+        #: Whether the targets are classes, so that there is an accuracy.
+        self.classifies = self._targets.are_classes(y, self._shape)
 
-    def _probe(self, name: str) -> int:
-        """Run two examples through network and loss; return the number of outputs of each."""
+    def _probe(self, name: str) -> tuple[int, ...]:
+        """Run two examples through network and loss; return the shape of the outputs."""
         x, y = self.x[:2], self.y[:2]
-        try:
-            outputs = self.net(x)
-            outputs.wait_to_read()
-        except Exception as error:
-            raise ValueError(
-                f"the network does not take {name}'s examples of shape {tuple(x.shape[1:])}: "
-                f"{_first_line(error)}"
-            ) from error
-        try:
-            losses = self.loss(outputs, y)
-            losses.wait_to_read()
-        except Exception as error:
-            raise ValueError(
-                f"the loss does not take outputs of shape {tuple(outputs.shape)} with targets of "
-                f"shape {tuple(y.shape)}: {_first_line(error)}"
-            ) from error
+        with mx.autograd.pause(train_mode=False):
+            try:
+                outputs = self.net(x)
+                for part in _parts(outputs):
+                    part.wait_to_read()
+            except Exception as error:
+                raise ValueError(
+                    f"the network does not take {name}'s examples of shape {tuple(x.shape[1:])}: "
+                    f"{_first_line(error)}"
+                ) from error
+            try:
+                losses = self.loss(outputs, y)
+                losses.wait_to_read()
+            except Exception as error:
+                shapes = ", ".join(str(tuple(part.shape)) for part in _parts(outputs))
+                raise ValueError(
+                    f"the loss does not take outputs of shape {shapes} with targets of shape "
+                    f"{tuple(y.shape)}: {_first_line(error)}"
+                ) from error
         if losses.ndim > 1 or losses.shape[:1] not in ((), (1,), (len(x),)):
             raise ValueError(
                 f"the loss returned shape {tuple(losses.shape)} for {len(x)} examples; expected "
                 "one value per example, or one"
             )
-        return int(outputs.shape[1]) if outputs.ndim == 2 else 0
+        return tuple(outputs.shape) if hasattr(outputs, "shape") else ()
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -127,23 +140,55 @@ class Examples:
             ``{"loss": …, "accuracy": …}``.
         """
         loss, correct = 0.0, 0
-        for start in range(0, len(self), batch_size):
-            x, y = self.x[start : start + batch_size], self.y[start : start + batch_size]
-            outputs = self.net(x)
-            loss += float(self.loss(outputs, y).mean()) * len(x)
-            if self.classifies:
-                correct += int((outputs.argmax(axis=1).astype(y.dtype) == y).sum())
+        with mx.autograd.pause(train_mode=False):
+            for start in range(0, len(self), batch_size):
+                x, y = self.x[start : start + batch_size], self.y[start : start + batch_size]
+                outputs = self.net(x)
+                loss += float(self.loss(outputs, y).mean()) * len(x)
+                if self.classifies:
+                    correct += int(self.count_right(outputs.asnumpy(), y.asnumpy())[0])
         result = {"loss": loss / len(self)}
         if self.classifies:
-            result["accuracy"] = correct / len(self)
+            result["accuracy"] = correct / self.y.size
         return result
+
+    def count_right(self, outputs: onp.ndarray, y: onp.ndarray, members: int = 1) -> onp.ndarray:
+        """Count for how many targets the outputs are right, where the targets are classes.
+
+        Parameters
+        ----------
+        outputs : numpy.ndarray
+            Of some examples, by one network or by several, one after the other.
+        y : numpy.ndarray, shape (n, …)
+            The targets.
+        members : int
+            How many networks.
+
+        Returns
+        -------
+        numpy.ndarray of int, shape (members,)
+        """
+        outputs = outputs.reshape(members, len(y), *self._shape[1:])
+        threshold, axis = self._targets.threshold, self._targets.axis
+        if threshold is None:
+            right = outputs.argmax(axis=axis if axis < 0 else axis + 1) == y
+        else:  # a target that is not class 1 is 0, or −1
+            right = (outputs > threshold).reshape(members, *y.shape) == (y > 0)
+        return right.reshape(members, -1).sum(axis=1)
 
     def losses(self, batch_size: int = 1000) -> onp.ndarray:
         """Return the loss of every example, shape (n,)."""
         parts = []
-        for start in range(0, len(self), batch_size):
-            rows = slice(start, start + batch_size)
-            parts.append(self.loss(self.net(self.x[rows]), self.y[rows]).asnumpy())
+        with mx.autograd.pause(train_mode=False):
+            for start in range(0, len(self), batch_size):
+                rows = slice(start, start + batch_size)
+                x = self.x[rows]
+                parts.append(self.loss(self.net(x), self.y[rows]).asnumpy())
+                if parts[-1].shape != (len(x),):
+                    raise ValueError(
+                        f"the loss returned shape {parts[-1].shape} for {len(x)} examples; "
+                        "expected one value for each"
+                    )
         return onp.concatenate(parts)
 
     def fingerprint(self) -> str:
@@ -155,6 +200,11 @@ class Examples:
 def home(net: Any) -> tuple[mx.Context, str]:
     """Return the device and dtype of a network's parameters."""
     for parameter in named_parameters(net).values():
+        if parameter._data is not None and not isinstance(parameter._data[0], np.ndarray):
+            raise ValueError(
+                "the network was made without MXNet's NumPy interface, which is off in a new "
+                "thread; call nnbook.runtime.use_numpy_mode() there before you make it"
+            )
         if parameter._data is not None or parameter._deferred_init:
             return parameter.list_ctx()[0], onp.dtype(parameter.dtype).name
         raise ValueError(
@@ -163,22 +213,57 @@ def home(net: Any) -> tuple[mx.Context, str]:
     raise ValueError("the network has no parameters")
 
 
-def place(array: Any, dtype: str, device: mx.Context) -> np.ndarray:
-    """Bring an array to a device and dtype; what is already there is not copied."""
-    if isinstance(array, mx.nd.NDArray):  # of either interface
+def place(array: Any, dtype: str, device: mx.Context, name: str = "x") -> np.ndarray:
+    """Bring an array to a device and dtype; what is already there is not copied.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No dense array; a finite number that the dtype would make infinite.
+    """
+    check_array(array, name)
+    wide, narrow = onp.dtype(array.dtype), onp.dtype(dtype)
+    if wide.kind == narrow.kind == "f" and wide.itemsize > narrow.itemsize:
+        values = to_numpy(array, name)
+        largest = onp.abs(values, where=onp.isfinite(values), out=onp.zeros_like(values)).max()
+        if largest > onp.finfo(narrow).max:
+            raise ValueError(
+                f"{name} reaches {largest:.3g}, beyond the numbers of {narrow} that the network "
+                "computes in; divide it by a constant, or cast the network to float64"
+            )
+    if is_mxnet(array):  # of either interface
         return array.as_np_ndarray().astype(dtype, copy=False).as_in_ctx(device)
     return np.array(array, dtype=dtype, ctx=device)
 
 
-def _is_integer(array: Any) -> bool:
-    return onp.issubdtype(onp.dtype(array.dtype), onp.integer)
+def _check_ids(net: Any, x: Any, name: str) -> None:
+    """Refuse what an embedding at the network's entrance would clip in silence."""
+    while isinstance(net, (mx.gluon.nn.Sequential, mx.gluon.nn.HybridSequential)) and len(net):
+        net = net[0]
+    if not isinstance(net, mx.gluon.nn.Embedding):
+        return
+    values, most = to_numpy(x), net._kwargs["input_dim"] - 1
+    wrong = values[~((values >= 0) & (values <= most) & (values == onp.floor(values)))]
+    if wrong.size:
+        raise ValueError(
+            f"{name} x has {wrong.size:,} values that are no rows of the embedding, the first "
+            f"{wrong.flat[0]:g}; expected the whole numbers 0 … {most}"
+        )
 
 
-def _of_labels(loss: Any) -> bool:
-    """Tell whether a loss takes class numbers, which may then come as floating-point numbers."""
-    if isinstance(loss, mx.gluon.loss.SoftmaxCrossEntropyLoss):
-        return loss._sparse_label
-    return loss in (softmax_cross_entropy, hinge)
+def _dtype_for(y: Any, dtype: str) -> str:
+    """Return the dtype for targets: whole numbers stay such where int32 holds them."""
+    if onp.dtype(y.dtype).kind not in "iu":
+        return dtype
+    values, limits = to_numpy(y), onp.iinfo("int32")
+    return "int32" if limits.min <= values.min() and values.max() <= limits.max else dtype
+
+
+def _parts(outputs: Any) -> list[Any]:
+    """Return the outputs of a network that may have several."""
+    if isinstance(outputs, (tuple, list)):
+        return [part for one in outputs for part in _parts(one)]
+    return [outputs]
 
 
 def _first_line(error: Exception) -> str:

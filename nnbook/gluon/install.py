@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nnbook.gluon import old_numpy
+from nnbook.gluon import quadmath
 
 CPU_WHEEL = "mxnet"
 GPU_WHEELS = tuple(
@@ -47,7 +47,7 @@ CUDA_LIBRARIES = (
 
 
 def check_python(version: tuple[int, ...] | None = None) -> None:
-    """Raise ImportError unless Python is 3.10, 3.11 or 3.12."""
+    """Raise ImportError unless Python is 3.10 to 3.14."""
     found = tuple(sys.version_info[:3]) if version is None else version
     if not (3, 10) <= found[:2] <= (3, 14):
         raise ImportError(
@@ -61,7 +61,7 @@ def check_python(version: tuple[int, ...] | None = None) -> None:
 def check_numpy(version: str | None = None) -> None:
     """Raise ImportError unless NumPy is at least 1.23.5 and older than 3."""
     found = installed_version("numpy") if version is None else version
-    way_out = 'python -m pip install "numpy>=1.23.5"'
+    way_out = 'python -m pip install "numpy>=1.23.5,<3"'
     if found is None:
         raise ImportError(f"nnbook needs NumPy, and it is not installed. Run: {way_out}")
     digits = [int(part) if part.isdigit() else 0 for part in found.split(".")[:3]]
@@ -128,25 +128,43 @@ def prepare() -> None:
     cuda_build = any(wheel in GPU_WHEELS for wheel in mxnet_wheels())
     if choose_threads(cuda_build):
         threads_may_vary.append(True)
+    quadmath.stand_in()
     if cuda_build:
         preload_cuda()
 
 
 def execute(loader: Any, module: ModuleType) -> None:
     """Execute a module of MXNet, whose imports of NumPy give it NumPy as it knew it."""
-    module.__dict__["__builtins__"] = old_numpy.builtins()
-    if module.__name__ != "mxnet":
-        loader.exec_module(module)
-        return
-    prepare()
+    outermost = module.__name__ == "mxnet"
+    if outermost and not hasattr(module, "__version__"):  # else it is reloaded
+        prepare()
+    from nnbook.gluon import old_numpy  # only now: there may be no NumPy to view
+
+    module.__dict__["__builtins__"] = old_numpy.builtins(module.__name__)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            loader.exec_module(module)
+            _run(loader, module)
         except Exception as error:
+            if not outermost:
+                raise
             raise ImportError(explain(error)) from error
-    with silenced():
-        module.nd.waitall()  # starts the engine, which prints its name when it is not the default
+    if outermost:
+        with silenced():
+            module.nd.waitall()  # starts the engine, which prints its name if it is not the default
+
+
+# Methods that NumPy's arrays have lost, module by module: text of the source, and what it is now.
+_REWRITTEN = {"mxnet.recordio": (".tostring()", ".tobytes()")}
+
+
+def _run(loader: Any, module: ModuleType) -> None:
+    if module.__name__ not in _REWRITTEN:
+        loader.exec_module(module)
+        return
+    old, new = _REWRITTEN[module.__name__]
+    source = loader.get_source(module.__name__).replace(old, new)
+    exec(compile(source, loader.get_filename(module.__name__), "exec"), module.__dict__)
 
 
 def import_mxnet() -> ModuleType:
@@ -165,7 +183,20 @@ def import_mxnet() -> ModuleType:
     check_python()
     check_numpy()
     check_wheels()  # here too: a missing MXNet never gets as far as being loaded
-    return importlib.import_module("mxnet")
+    mxnet = importlib.import_module("mxnet")
+    _adopt()
+    return mxnet
+
+
+def _adopt() -> None:
+    """Give text as MXNet writes it to an MXNet that was imported before nnbook.
+
+    That succeeds where NumPy still has the old names, or somebody gave them back to it.
+    """
+    from nnbook.gluon import old_numpy
+
+    for name in old_numpy.WRITES_TEXT & sys.modules.keys():
+        vars(sys.modules[name]).setdefault("str", old_numpy.text)
 
 
 threads_may_vary: list[bool] = []  # filled when the number of threads is not the user's choice
@@ -180,9 +211,8 @@ def choose_threads(cuda_build: bool, environ: MutableMapping[str, str] = os.envi
     Together with more OpenMP threads that engine hangs in a forked process, so there the default
     one stays. ``MXNET_SUBGRAPH_VERBOSE=0``: else every traced net prints a line.
 
-    `nnbook.runtime.threads` uses more than one thread for large work, if the number is not the
-    user's. ``GOMP_SPINCOUNT=10000`` is for that: idle threads of OpenMP spin, by default for so
-    long that two programs on one machine stop each other; so short a spin costs neither.
+    `nnbook.runtime.thread_count` divides large work among threads of Python, if the number is not
+    the user's.
 
     Parameters
     ----------
@@ -199,8 +229,6 @@ def choose_threads(cuda_build: bool, environ: MutableMapping[str, str] = os.envi
     ours = not {"MXNET_OMP_MAX_THREADS", "OMP_NUM_THREADS"} & environ.keys()
     if ours:
         environ["OMP_NUM_THREADS"] = "1"
-        if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & environ.keys():
-            environ["GOMP_SPINCOUNT"] = "10000"
     environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
     threads = environ.get("MXNET_OMP_MAX_THREADS", "1"), environ.get("OMP_NUM_THREADS")
     if not cuda_build and threads == ("1", "1"):
@@ -295,8 +323,6 @@ def explain(error: BaseException) -> str:
             f"MXNet misses a library ({error}). A GPU build needs the CUDA 11 libraries; "
             f"run: {INSTALL_GPU}"
         )
-    if "distutils" in text:
-        return f'MXNet needs distutils ({error}). Run: python -m pip install "setuptools>=68,<81"'
     return (
         f"MXNet cannot be imported ({text}). If it was imported before nnbook, restart Python and "
         "import nnbook first; otherwise reinstall it: python -m pip install --force-reinstall "

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as onp
 
+from nnbook._arrays import as_numpy
 from nnbook.gluon.runtime import mx
+from nnbook.gluon.targets import check_range, check_rows
 
 __all__ = [
     "binary_cross_entropy",
@@ -17,6 +21,29 @@ __all__ = [
 ]
 
 
+_Loss = TypeVar("_Loss", bound=Callable[..., Any])
+
+
+def _takes(
+    targets: str,
+    chance_value: Callable[[int], float] | None = None,
+    threshold: float | None = None,
+) -> Callable[[_Loss], _Loss]:
+    """Note on a loss what it takes, and what it is when all outputs are equal.
+
+    Whoever has the loss can ask: ``loss.targets``, a kind of `nnbook.gluon.targets.Targets`;
+    ``loss.chance_value(outputs)``, for so many outputs of an example; ``loss.threshold``, above
+    which a single output says class 1.
+    """
+
+    def note(loss: _Loss) -> _Loss:
+        vars(loss).update(targets=targets, chance_value=chance_value, threshold=threshold)
+        return loss
+
+    return note
+
+
+@_takes("real")
 def squared_error(outputs: Any, targets: Any) -> Any:
     """Half the squared distance between outputs and targets: ½ Σ_k (a_k − y_k)².
 
@@ -42,6 +69,7 @@ def squared_error(outputs: Any, targets: Any) -> Any:
     return 0.5 * _row_sums(F, F.np.square(outputs - targets))
 
 
+@_takes("labels", chance_value=math.log)
 def softmax_cross_entropy(outputs: Any, labels: Any, probabilities: bool | None = None) -> Any:
     """Negative log-likelihood of the labels under softmax: −Σ_j y_j ln softmax(z)_j.
 
@@ -81,6 +109,7 @@ def softmax_cross_entropy(outputs: Any, labels: Any, probabilities: bool | None 
     return -F.npx.pick(F.npx.log_softmax(outputs, axis=-1), labels, axis=-1)
 
 
+@_takes("probabilities", chance_value=lambda outputs: outputs * math.log(2), threshold=0.0)
 def sigmoid_cross_entropy(outputs: Any, targets: Any) -> Any:
     """Cross-entropy of independent sigmoids: −Σ_k [y ln σ(z) + (1 − y) ln(1 − σ(z))].
 
@@ -105,13 +134,14 @@ def sigmoid_cross_entropy(outputs: Any, targets: Any) -> Any:
         Shapes that do not fit, no examples, NumPy targets outside [0, 1].
     """
     if isinstance(targets, onp.ndarray):
-        _check_range("targets", targets)
+        check_range(targets, "targets")
     F, outputs, targets = _values(outputs, targets)
     wrong_if_one = F.npx.activation(-outputs, act_type="softrelu")
     wrong_if_zero = F.npx.activation(outputs, act_type="softrelu")
     return _row_sums(F, targets * wrong_if_one + (1 - targets) * wrong_if_zero)
 
 
+@_takes("probabilities", threshold=0.5)
 def binary_cross_entropy(probabilities: Any, targets: Any) -> Any:
     """Cross-entropy of probabilities: −Σ_k [y ln a + (1 − y) ln(1 − a)].
 
@@ -142,7 +172,7 @@ def binary_cross_entropy(probabilities: Any, targets: Any) -> Any:
             "on the values before the sigmoid"
         )
     F, a, y = _values(probabilities, targets)
-    _check_range("targets", y.asnumpy())
+    check_range(y.asnumpy(), "targets")
     values = a.asnumpy()
     outside = values[~((values > 0) & (values < 1))]
     if outside.size:
@@ -153,6 +183,7 @@ def binary_cross_entropy(probabilities: Any, targets: Any) -> Any:
     return -_row_sums(F, y * F.np.log(a) + (1 - y) * F.np.log1p(-a))
 
 
+@_takes("labels", chance_value=lambda outputs: outputs - 1.0)
 def hinge(outputs: Any, labels: Any) -> Any:
     """Multi-class hinge loss of Weston and Watkins: Σ_{j≠y} max(0, 1 + z_j − z_y).
 
@@ -203,7 +234,7 @@ def _array(values: Any, like: Any = None) -> Any:
     if isinstance(values, mx.nd.NDArray):
         array = values if isinstance(values, mx.np.ndarray) else values.as_np_ndarray()
         return array if like is None else array.as_in_ctx(like.ctx)
-    values = onp.asarray(values)
+    values = as_numpy(values, "an array")
     return mx.np.array(values, dtype=values.dtype, ctx=None if like is None else like.ctx)
 
 
@@ -221,8 +252,8 @@ def _values(outputs: Any, targets: Any, rows: bool = False) -> tuple[Any, Any, A
     """Return the namespace to compute in, the outputs, and targets of their shape and dtype."""
     if _is_symbol(outputs, targets):
         return mx.sym, outputs, mx.sym.npx.reshape_like(targets, outputs)
-    if rows:
-        _check_rows(outputs, targets)
+    if rows and isinstance(targets, onp.ndarray):
+        check_rows(targets, "labels")
     outputs = _outputs(outputs)
     targets = _array(targets, like=outputs)
     if targets.shape != outputs.shape:
@@ -262,20 +293,3 @@ def _classes(outputs: Any, labels: Any) -> tuple[Any, Any, Any]:
                 "for each output"
             )
     return mx, outputs, _array(labels, like=outputs)
-
-
-def _check_rows(outputs: Any, targets: Any) -> None:
-    """Refuse NumPy rows that are not probabilities."""
-    if isinstance(targets, onp.ndarray):
-        _check_range("labels", targets)
-        sums = targets.sum(axis=-1)
-        worst = sums[onp.abs(sums - 1).argmax()] if sums.size else 1
-        if abs(worst - 1) > 1e-3:
-            raise ValueError(f"a row of labels sums to {worst:g}; expected probabilities, sum 1")
-
-
-def _check_range(name: str, values: onp.ndarray) -> None:
-    """Refuse values outside [0, 1], and NaN."""
-    wrong = values[~((values >= 0) & (values <= 1))]
-    if wrong.size:
-        raise ValueError(f"{name} contain {wrong[0]:g}; expected values in [0, 1]")

@@ -13,7 +13,7 @@ from nnbook.optim.base import Optimizer, State
 __all__ = ["from_mxnet"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class MXNetRule(Optimizer):
     """An update rule computed by one of MXNet's optimizers.
 
@@ -73,18 +73,19 @@ def from_mxnet(optimizer: Any) -> Optimizer:
     if not isinstance(optimizer, mx.optimizer.Optimizer):
         raise TypeError(f"optimizer is {optimizer!r}; expected one of mxnet.optimizer")
 
-    def rule(g, buffers, theta, rate, t):
-        mine = copy.deepcopy(buffers[0])
-        memory = _each(buffers[1], lambda a: a.copy())
-        weight = _to_mxnet(theta)
-        mine.update(0, weight, _to_mxnet(g), memory)
-        after = weight.as_np_ndarray()
-        step = (after.asnumpy() if isinstance(theta, onp.ndarray) else after) - theta
-        return step, (mine, memory)
-
     rate = float(optimizer.learning_rate)
     name = f"mxnet {type(optimizer).__name__}({rate:g})"
-    return MXNetRule(name, rate, {"optimizer": optimizer}, 2, rule)
+    return MXNetRule(name, rate, {"optimizer": optimizer}, 2, _step)
+
+
+def _step(g: Any, buffers: Any, theta: Any, rate: Any, t: int) -> Any:
+    optimizer = copy.deepcopy(buffers[0])
+    memory = _each(buffers[1], lambda a: a.copy())
+    weight = _to_mxnet(theta)
+    optimizer.update(0, weight, _to_mxnet(g), memory)
+    after = weight.as_np_ndarray()
+    step = (after.asnumpy() if isinstance(theta, onp.ndarray) else after) - theta
+    return step, (optimizer, memory)
 
 
 def _to_mxnet(array: Any) -> Any:

@@ -1,19 +1,22 @@
-"""What a network gives for many examples."""
+"""What a network gives for many examples: outputs, losses, loss and accuracy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as onp
 
-from nnbook.gluon.examples import home, place
+from nnbook._arguments import check_sizes
+from nnbook._arrays import check_array, is_mxnet, to_numpy
+from nnbook.gluon.examples import Examples, home, in_numpy_mode, place
 from nnbook.gluon.parameters import named_parameters
 from nnbook.gluon.runtime import device_of, mx
-from nnbook.training.loop import check_sizes
 
-__all__ = ["example_outputs"]
+__all__ = ["evaluate", "example_losses", "example_outputs"]
 
 
+@in_numpy_mode
 def example_outputs(net: Any, x: Any, batch_size: int = 1000) -> onp.ndarray:
     """Run examples through a network, minibatch by minibatch, as it is used after training.
 
@@ -51,18 +54,14 @@ def example_outputs(net: Any, x: Any, batch_size: int = 1000) -> onp.ndarray:
     check_sizes(batch_size=batch_size)
     if not callable(net):
         raise TypeError(f"net is a {type(net).__name__}; expected a network or a function")
-    if not isinstance(x, (onp.ndarray, mx.nd.NDArray)):
-        raise TypeError(f"x is a {type(x).__name__}; expected a NumPy or MXNet array of examples")
+    check_array(x)
     if x.ndim == 0 or x.shape[0] == 0:
         raise ValueError(f"x has the shape {tuple(x.shape)}; expected at least one example")
     if isinstance(net, mx.gluon.Block):
-        if named_parameters(net):
-            device, dtype = home(net)
-        else:
-            device, dtype = device_of(net), "float32"
-        x = place(x, dtype, device)
-    elif isinstance(x, mx.nd.NDArray):
-        x = x.asnumpy()
+        own = home(net) if named_parameters(net) else (device_of(net), "float32")
+        x = place(x, own[1], own[0])
+    else:
+        x = to_numpy(x)
     parts = []
     with mx.autograd.pause(train_mode=False):
         for start in range(0, x.shape[0], batch_size):
@@ -73,7 +72,7 @@ def example_outputs(net: Any, x: Any, batch_size: int = 1000) -> onp.ndarray:
 
 def _as_rows(outputs: Any, n: int) -> onp.ndarray:
     """Bring what a network gave to NumPy; there must be a row for each example."""
-    if isinstance(outputs, mx.nd.NDArray):
+    if is_mxnet(outputs):
         outputs = outputs.asnumpy()
     if not isinstance(outputs, onp.ndarray) or outputs.shape[:1] != (n,):
         found = getattr(outputs, "shape", None)
@@ -83,3 +82,61 @@ def _as_rows(outputs: Any, n: int) -> onp.ndarray:
             "with a row for each. Wrap it in a function that returns one"
         )
     return outputs
+
+
+@in_numpy_mode
+def evaluate(
+    net: Any, data: tuple[Any, Any], loss: Callable[[Any, Any], Any], batch_size: int = 1000
+) -> dict[str, float]:
+    """Compute the mean loss and, for class labels, the accuracy.
+
+    The network is run as after training, with dropout off, whatever the caller records.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        An initialised network; it is not changed.
+    data : tuple of array
+        ``(x, y)``.
+    loss : callable
+        ``loss(outputs, targets)``, one value per example.
+    batch_size : int
+        How many examples at once.
+
+    Returns
+    -------
+    dict
+        ``{"loss": …, "accuracy": …}``; accuracy as a fraction.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Bad data, as for `fit`.
+    """
+    check_sizes(batch_size=batch_size)
+    return Examples(net, data, loss, name="data").evaluate(batch_size)
+
+
+@in_numpy_mode
+def example_losses(
+    net: Any, data: tuple[Any, Any], loss: Callable[[Any, Any], Any], batch_size: int = 1000
+) -> onp.ndarray:
+    """Compute the loss of every example.
+
+    Parameters
+    ----------
+    net, data, loss, batch_size
+        As for `evaluate`.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,)
+        In the network's dtype; `evaluate` gives their mean.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Bad data, as for `fit`.
+    """
+    check_sizes(batch_size=batch_size)
+    return Examples(net, data, loss, name="data").losses(batch_size)

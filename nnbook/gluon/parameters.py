@@ -283,6 +283,13 @@ class ParameterVector:
     def __repr__(self) -> str:
         return f"ParameterVector({len(self)} parameters in {len(self.slices)} arrays)"
 
+    def memory(self) -> tuple[onp.ndarray, onp.ndarray]:
+        """Return θ and ∇L as NumPy arrays: their own memory on the CPU, copies elsewhere."""
+        self.wait()
+        if self._theta.ctx.device_type != "cpu":
+            return self._theta.asnumpy(), self._grad.asnumpy()
+        return host_view(self._theta), host_view(self._grad)
+
     def snapshot(self) -> dict[str, Any]:
         """Copy θ and `state` to NumPy arrays.
 

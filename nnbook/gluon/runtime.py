@@ -17,7 +17,6 @@ interface. It changes what is listed here, which outlasts the import, and nothin
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import numbers
 import os
@@ -26,7 +25,6 @@ import random
 import re
 import sys
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as onp
@@ -51,7 +49,7 @@ __all__ = [
     "devices",
     "environment",
     "seed_everything",
-    "threads",
+    "thread_count",
     "use_numpy_mode",
 ]
 
@@ -66,47 +64,40 @@ def use_numpy_mode() -> None:
     npx.set_np()
 
 
-# Below this many parameters times examples, starting a second thread costs more than it saves.
-_WORTH_THREADS = 2_000_000
-_MOST_THREADS = 4
+# A thread with less than this many parameters times examples of a step costs more than it saves.
+_WORTH_A_THREAD = 8_000_000
 
 
-@contextlib.contextmanager
-def threads(work: float) -> Iterator[int]:
-    """Let MXNet use more than one thread inside a block, if the work is worth it.
+def thread_count(work: float) -> int:
+    """Return into how many parts, one a thread, `nnbook.training.fit` divides a step.
 
-    Nothing changes where the user chose the number of threads (``OMP_NUM_THREADS``), nor in a
-    forked process, where OpenMP would wait for threads that do not exist.
+    They are threads of Python, each with graphs of its own, and they wait without spinning. OpenMP,
+    which MXNet would use, keeps its idle threads spinning: beside another program that costs a
+    factor of 4 to 25 in time, and a process forked afterwards hangs.
 
     Parameters
     ----------
     work : float
         The number of parameters times the number of examples of a step.
 
-    Yields
-    ------
+    Returns
+    -------
     int
-        The number of threads inside the block: 1, or the number of cores, at most 4.
+        1 for small steps, and where the number of threads is the user's choice
+        (``OMP_NUM_THREADS``); at most the number of cores that this process may use.
     """
-    count = min(_cores(), _MOST_THREADS) if work >= _WORTH_THREADS else 1
-    if count == 1 or not _install.threads_may_vary:
-        yield 1
-        return
-    library = mx.base._LIB
-    mx.base.check_call(library.MXSetNumOMPThreads(count))
-    try:
-        yield count
-    finally:
-        mx.base.check_call(library.MXSetNumOMPThreads(1))
+    return max(1, min(cores(), int(work // _WORTH_A_THREAD)))
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many threads nnbook may use: one for each core that this process may use.
+
+    1 where the number of threads is the user's choice (``OMP_NUM_THREADS``).
+    """
+    if not _install.threads_may_vary:
+        return 1
     has_affinity = hasattr(os, "sched_getaffinity")
     return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_install.threads_may_vary.clear)
 
 
 def seed_everything(seed: int) -> None:

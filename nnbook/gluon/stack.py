@@ -15,7 +15,7 @@ nn = mx.gluon.nn
 __all__ = ["NotStackable", "Stack"]
 
 # Blocks without parameters that treat every number alone may be applied to a whole stack.
-_ELEMENTWISE = {"Activation", "Dropout", "Identity", "LeakyReLU", "ScaledTanh", "Swish", "GELU"}
+_ELEMENTWISE = {"Activation", "Identity", "LeakyReLU", "ScaledTanh", "Swish", "GELU"}
 
 
 class NotStackable(ValueError):
@@ -206,6 +206,8 @@ def _describe(block: Any) -> str:
         if activation:
             raise NotStackable("a Dense layer has an activation inside; use a block of its own")
         return f"Dense {block.weight.shape} {block.weight.dtype}"
+    if isinstance(block, nn.Dropout):
+        raise NotStackable("dropout's masks would depend on who shares the stack")
     if type(block).__name__ not in _ELEMENTWISE or list(block.collect_params()):
         raise NotStackable(f"a {type(block).__name__} cannot be stacked")
     return repr(block)

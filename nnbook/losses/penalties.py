@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_number
 from nnbook._arrays import is_mxnet
 
 __all__ = ["l1_penalty", "l1_prox", "l2_penalty"]
-
-
-def _strength(value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, onp.number)):
-        raise TypeError(f"strength is {value!r}; expected a number")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"strength is {value!r}; expected a finite number >= 0")
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,8 @@ class l2_penalty:
     strength: float
 
     def __post_init__(self) -> None:
-        _strength(self.strength)
+        # A float: one of NumPy's would turn a float32 θ into float64.
+        object.__setattr__(self, "strength", check_number(self.strength, "strength", least=0))
 
     def value(self, theta: Any) -> float:
         """Return the penalty of an array of weights, NumPy or MXNet, of any shape."""
@@ -82,7 +76,8 @@ class l1_penalty:
     strength: float
 
     def __post_init__(self) -> None:
-        _strength(self.strength)
+        # A float: one of NumPy's would turn a float32 θ into float64.
+        object.__setattr__(self, "strength", check_number(self.strength, "strength", least=0))
 
     def value(self, theta: Any) -> float:
         """Return the penalty of an array of weights, NumPy or MXNet, of any shape."""
@@ -120,8 +115,7 @@ def l1_prox(theta: Any, threshold: float) -> Any:
     ----------
     Beck and Teboulle (2009), A fast iterative shrinkage-thresholding algorithm.
     """
-    if not (math.isfinite(threshold) and threshold >= 0):
-        raise ValueError(f"threshold is {threshold!r}; expected a finite number >= 0")
+    threshold = check_number(threshold, "threshold", least=0)
     F = _namespace(theta)
     return F.sign(theta) * F.maximum(abs(theta) - threshold, 0)
 

@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as onp
 
+from nnbook._arguments import check_whole
+from nnbook._arrays import as_numpy
 from nnbook.findings import Finding
 from nnbook.gluon.runtime import np
-from nnbook.monitors.base import EpochMonitor, Record, examples_of, listed, watched
+from nnbook.monitors.base import EpochMonitor, Record, listed
 from nnbook.monitors.layers import LayerOutput, layer_outputs
-from nnbook.training import Run
+from nnbook.training.run import Run
 
 __all__ = ["ActivationHistogram", "Activations", "DeadUnits", "Units"]
 
@@ -38,17 +40,16 @@ class ProbeMonitor(EpochMonitor):
         `probe` below 2 examples; when `fit` starts, one of another shape than the examples.
     """
 
+    of_run = ("_x",)
     cost: ClassVar[str] = "forward"
     first_epoch: ClassVar[int] = 0
 
     def __init__(self, probe: Any = 100, every: int = 1, limit: int = 512):
-        if not hasattr(probe, "asnumpy"):
-            probe = int(probe) if isinstance(probe, onp.integer) else probe
-            probe = probe if isinstance(probe, int) else onp.asarray(probe)
-        n = probe if isinstance(probe, int) else (*probe.shape, 0)[0]
-        if n < 2 or isinstance(probe, bool):
-            raise ValueError(f"probe is {n!r} examples; expected 2 or more")
-        self.probe = probe
+        if getattr(probe, "shape", ()) or isinstance(probe, (list, tuple)):
+            self.probe: Any = as_numpy(probe, "probe")
+            check_whole(len(self.probe), "the number of examples in probe", least=2)
+        else:
+            self.probe = check_whole(probe, "probe", least=2)
         super().__init__(every, limit)
 
     def forget(self) -> None:
@@ -59,10 +60,10 @@ class ProbeMonitor(EpochMonitor):
     def on_fit_start(self, run: Run) -> None:
         """Take the examples, and look at the initial network."""
         super().on_fit_start(run)
-        examples = examples_of(run)
+        examples = run.examples
         if isinstance(self.probe, int):
             count = min(self.probe, len(examples))
-            shared = watched(run).shared
+            shared = run.shared
             if f"probe {count}" not in shared:
                 rows = onp.linspace(0, len(examples) - 1, count).astype(int)
                 shared[f"probe {count}"] = examples.batch(rows)[0]
@@ -74,13 +75,12 @@ class ProbeMonitor(EpochMonitor):
                     f"probe has examples of shape {shapes[0]}; expected {shapes[1]}, as the "
                     "training examples have"
                 )
-            probe = self.probe.asnumpy() if hasattr(self.probe, "asnumpy") else self.probe
-            self._x = np.array(probe, dtype=examples.x.dtype, ctx=examples.x.ctx)
+            self._x = np.array(self.probe, dtype=examples.x.dtype, ctx=examples.x.ctx)
         self.look(run, {})
 
     def look(self, run: Run, row: dict[str, Any]) -> None:
         """Run the examples through the network."""
-        shared, now = watched(run).shared, (run.epoch, run.step, id(self._x))
+        shared, now = run.shared, (run.epoch, run.step, id(self._x))
         if shared.get("now") != now:
             shared["now"], shared["outputs"] = now, layer_outputs(run.net, self._x)
         outputs = self._layers(shared["outputs"])

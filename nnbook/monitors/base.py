@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as onp
 
+from nnbook._arguments import check_whole
 from nnbook.findings import Finding
-from nnbook.gluon.parameters import host_view
-from nnbook.training import Callback, Run
+from nnbook.training.callbacks import Callback
+from nnbook.training.run import Observation, Run, Seen
 
 __all__ = [
     "EpochMonitor",
     "Monitor",
     "Record",
-    "Step",
     "StepMonitor",
-    "examples_of",
     "listed",
     "norm",
     "plural",
-    "watched",
 ]
-
-_SETTLE_EVERY = 100  # losses that may not be computed yet hold memory
 
 
 @dataclass(frozen=True)
@@ -71,21 +67,18 @@ class Monitor(Callback):
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         `every` below 1, `limit` below 2, or no whole numbers.
     """
 
     cost: ClassVar[str] = "free"
     record_type: ClassVar[type[Record]] = Record
+    of_run: ClassVar[tuple[str, ...]] = ("_observation",)
+    _observation: Observation | None = None
 
     def __init__(self, every: int = 1, limit: int = 512):
-        for name, value, least in (("every", every, 1), ("limit", limit, 2)):
-            whole = isinstance(value, (int, onp.integer)) and not isinstance(value, bool)
-            if not whole or value < least:
-                raise ValueError(
-                    f"{name} is {value!r}; expected a whole number of at least {least}"
-                )
-        self._first_every, self.limit = int(every), int(limit)
+        self._first_every = check_whole(every, "every")
+        self.limit = check_whole(limit, "limit", least=2)
         self.forget()
 
     def forget(self) -> None:
@@ -145,7 +138,13 @@ class Monitor(Callback):
         self._records.append(record)
         if len(self._records) > self.limit:
             self._records = self._records[::2]
-            self.every *= 2
+            self._look_every(2 * self.every)
+
+    def _look_every(self, every: int) -> None:
+        """Look at every n-th step or epoch from now on."""
+        self.every = every
+        if self._observation is not None:
+            self._observation.every = every
 
     def state(self) -> dict[str, Any]:
         """Return the records, so that a resumed run has those from before it was stopped."""
@@ -154,7 +153,8 @@ class Monitor(Callback):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
-        self.every, self.names = state["every"], tuple(state["names"])
+        self._look_every(state["every"])
+        self.names = tuple(state["names"])
         stacks = state["records"].items()
         self._records = [
             self.record_type(**{name: _row(stack, i) for name, stack in stacks})
@@ -172,12 +172,12 @@ class StepMonitor(Monitor):
     def on_fit_start(self, run: Run) -> None:
         """Forget an earlier run, and look at steps from now on."""
         super().on_fit_start(run)
-        watched(run).watchers.append(self)
+        self._observation = run.observe(self.every, self.before_step, self.after_step)
 
-    def before_step(self, theta: onp.ndarray) -> None:
+    def before_step(self, seen: Seen) -> None:
         """Look at θ before a step that is due."""
 
-    def after_step(self, seen: Step) -> None:
+    def after_step(self, seen: Seen) -> None:
         """Look at θ and ∇L after a step that is due."""
 
 
@@ -195,101 +195,6 @@ class EpochMonitor(Monitor):
     def look(self, run: Run, row: dict[str, Any]) -> None:
         """Measure now."""
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step as monitors see it: `theta` and `grad` are the run's own memory on the CPU."""
-
-    epoch: int
-    step: int
-    loss: float
-    theta: onp.ndarray
-    grad: onp.ndarray
-
-
-class WatchedStep:
-    """The step of a run, with monitors looking at every n-th.
-
-    `Callback.on_step_end` would make `fit` synchronise and check θ at every step. Here a step that
-    nobody looks at costs what it cost before.
-    """
-
-    def __init__(self, run: Run):
-        self._run, self._step = run, run.stepper
-        self.learning_rate = run.stepper.learning_rate  # asked for at every step
-        self._next = 0
-        self._arrays: tuple[Any, ...] = ()
-        self._losses: list[Any] = []
-        self.watchers: list[StepMonitor] = []
-        self.listeners: list[Callable[[onp.ndarray], None]] = []
-        self.shared: dict[str, Any] = {}  # what one monitor has computed and another can use
-
-    def __call__(self, rows: Any) -> Any:
-        """Take the step; return the minibatch's mean loss before it."""
-        step = self._run.step
-        due = self._due(step) if step >= self._next else []
-        if due:
-            self._before(due)
-        loss = self._step(rows)
-        if self.listeners:
-            self._losses.append(loss)
-            if len(self._losses) >= _SETTLE_EVERY:
-                self.tell()
-        if due:
-            self._after(due, step + 1, loss)
-        return loss
-
-    def _due(self, step: int) -> list[StepMonitor]:
-        """Return who looks at the step after `step` others, and note when to ask again."""
-        waits = [(-step % watcher.every, watcher) for watcher in self.watchers]
-        self._next = step + min(((wait or w.every) for wait, w in waits), default=1)
-        return [watcher for wait, watcher in waits if not wait]
-
-    def tell(self) -> None:
-        """Hand the losses of the steps since the last time to those who listen."""
-        losses = onp.array([float(loss) for loss in self._losses])
-        self._losses.clear()
-        for listener in self.listeners if losses.size else ():
-            listener(losses)
-
-    def _before(self, due: list[StepMonitor]) -> None:
-        theta, _ = self._memory()
-        with onp.errstate(all="ignore"):  # a number that overflows is what they look for
-            for watcher in due:
-                watcher.before_step(theta)
-
-    def _after(self, due: list[StepMonitor], step: int, loss: Any) -> None:
-        seen = Step(self._run.epoch, step, float(loss), *self._memory())
-        with onp.errstate(all="ignore"):
-            for watcher in due:
-                watcher.after_step(seen)
-
-    def _memory(self) -> tuple[onp.ndarray, onp.ndarray]:
-        """Return the values of θ and ∇L: their own memory on the CPU, copies elsewhere."""
-        theta, grad = self._run.vector.theta, self._run.vector.grad
-        theta.wait_to_read()
-        grad.wait_to_read()
-        if theta.ctx.device_type != "cpu":
-            return theta.asnumpy(), grad.asnumpy()
-        if not self._arrays or self._arrays[0] is not theta:
-            self._arrays = theta, host_view(theta), host_view(grad)
-        return self._arrays[1:]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._step, name)
-
-
-def watched(run: Run) -> WatchedStep:
-    """Return the step of a run, made so that it can be looked at."""
-    if not isinstance(run.stepper, WatchedStep):
-        run.stepper = WatchedStep(run)
-    return run.stepper
-
-
-def examples_of(run: Run) -> Any:
-    """Return the training examples, `nnbook.gluon.examples.Examples`."""
-    return watched(run).gradient.examples
 
 
 def norm(values: onp.ndarray) -> float:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as onp
 
 from nnbook.findings import Finding
-from nnbook.monitors.base import EpochMonitor, Record, examples_of, watched
-from nnbook.training import Run
+from nnbook.monitors.base import EpochMonitor, Record
+from nnbook.training.run import Run
 
 __all__ = ["Gap", "Gaps", "LossWiggle", "Wiggles"]
 
@@ -72,7 +72,6 @@ class LossWiggle(EpochMonitor):
         """Drop everything that was seen."""
         super().forget()
         self._infinite_at = 0
-        self._step: Any = None
         self._new_epoch()
 
     def _new_epoch(self) -> None:
@@ -83,8 +82,7 @@ class LossWiggle(EpochMonitor):
     def on_fit_start(self, run: Run) -> None:
         """Listen to the losses from now on."""
         super().on_fit_start(run)
-        self._step = watched(run)
-        self._step.listeners.append(self._hear)
+        run.listen(self._hear)
 
     def on_epoch_start(self, run: Run) -> None:
         """Begin anew."""
@@ -105,21 +103,14 @@ class LossWiggle(EpochMonitor):
 
     def look(self, run: Run, row: dict[str, Any]) -> None:
         """Sum the epoch up."""
-        self._step.tell()
         total, squares, steps = self._sums / self._count
         spread = max(squares - total**2, 0.0) ** 0.5
         wiggle = (0.5 * steps * self._count / max(self._count - 1, 1)) ** 0.5
         first, last = float(onp.mean(self._first)), float(onp.mean(self._last))
         self._keep(Wiggles(run.epoch, run.step, float(total), float(spread), wiggle, first, last))
 
-    def on_fit_end(self, run: Run) -> None:
-        """Let go of the run."""
-        self._step = None
-
     def findings(self) -> tuple[Finding, ...]:
         """Return what is conspicuous; the thresholds are in the class's notes."""
-        if self._step is not None:  # in the middle of an epoch, or after an exception
-            self._step.tell()
         if self._infinite_at:
             message = f"the loss is not finite at step {self._infinite_at}"
             advice = "a smaller rate; look at the inputs, and for ln 0 or 0/0 in the loss"
@@ -203,7 +194,7 @@ class Gap(EpochMonitor):
     def on_fit_start(self, run: Run) -> None:
         """Count the classes."""
         super().on_fit_start(run)
-        examples = examples_of(run)
+        examples = run.examples
         if examples.classifies:
             self.chance = 1 / len(onp.unique(examples.y.asnumpy()))
 
@@ -234,6 +225,8 @@ class Gap(EpochMonitor):
         return tuple(found)
 
     def _of_the_start(self, train: onp.ndarray, validation: onp.ndarray) -> list[Finding]:
+        if not (train[:3] > 0).all():  # of what may be negative, no ratio says anything
+            return []
         with onp.errstate(all="ignore"):
             ratio = float(onp.median(validation[:3] / train[:3]))
         if not ratio > 2:
@@ -261,11 +254,12 @@ class Gap(EpochMonitor):
             message = f"the validation loss has risen since epoch {best}"
             advice = "stop early, regularise, or find more data; look for wrong labels"
             found.append(self._find("warning", message, advice))
-        elif validation[-1] > 5 * train[-1]:
-            message = f"the validation loss is {validation[-1] / train[-1]:.2g} times the training"
+        elif train[-1] >= 0 and validation[-1] > 5 * train[-1]:
+            times = f"{validation[-1] / train[-1]:.2g} times" if train[-1] else "above 0, which is"
+            message = f"the validation loss is {times} the training loss"
             advice = "regularise, or find more data; see that the two are prepared alike"
-            found.append(self._find("warning", f"{message} loss", advice))
-        elif len(train) >= 3 and validation[-1] < 0.5 * train[-1]:
+            found.append(self._find("warning", message, advice))
+        elif len(train) >= 3 and train[-1] > 0 and validation[-1] < 0.5 * train[-1]:
             message = f"the validation loss is {validation[-1] / train[-1]:.2g} of the training"
             advice = "natural with dropout; else see that no example is in both sets"
             found.append(self._find("note", f"{message} loss", advice))

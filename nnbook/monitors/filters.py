@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arrays import as_numpy
+
 __all__ = ["smoothness"]
 
 
@@ -51,7 +53,7 @@ def smoothness(weights: Any, shape: Sequence[int], where: Any = None) -> onp.nda
     >>> monitors.smoothness(images, (8, 8)).round(2)
     array([ 0.95, -0.97])
     """
-    values = onp.asarray(weights.asnumpy() if hasattr(weights, "asnumpy") else weights, dtype=float)
+    values = as_numpy(weights, "weights").astype(float)
     shape = tuple(int(size) for size in shape)
     if len(shape) < 2 or values.ndim < 2 or values[0].size != int(onp.prod(shape)):
         raise ValueError(

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as onp
 
 from nnbook.findings import Finding
-from nnbook.monitors.base import Record, Step, StepMonitor, listed, norm
-from nnbook.training import Run
+from nnbook.monitors.base import Record, StepMonitor, listed, norm
+from nnbook.training.run import Run, Seen
 
 __all__ = ["GRADIENT_EDGES", "Gradients", "Sizes", "Updates"]
 __all__ += ["GradientHistogram", "GradientNorm", "UpdateRatio"]
@@ -85,6 +85,7 @@ class UpdateRatio(StepMonitor):
     Karpathy et al., CS231n, Neural networks part 3: ratio of weights and updates.
     """
 
+    of_run = ("_buffer", "_flags", "_weights")
     cost: ClassVar[str] = "cheap"
     record_type: ClassVar[type[Record]] = Updates
 
@@ -112,12 +113,12 @@ class UpdateRatio(StepMonitor):
         self._flags = onp.empty((2, len(vector)), dtype=bool)
         self._unmoved = onp.ones(len(vector), dtype=bool)
 
-    def before_step(self, theta: onp.ndarray) -> None:
+    def before_step(self, seen: Seen) -> None:
         """Copy θ, and measure it."""
-        onp.copyto(self._buffer, theta)
-        self._weights = onp.array([norm(theta[part]) for part in self._parts])
+        onp.copyto(self._buffer, seen.theta)
+        self._weights = onp.array([norm(seen.theta[part]) for part in self._parts])
 
-    def after_step(self, seen: Step) -> None:
+    def after_step(self, seen: Seen) -> None:
         """Compare θ with the copy."""
         parts, change, weights = self._parts, self._buffer, self._weights
         onp.subtract(seen.theta, change, out=change)
@@ -249,7 +250,7 @@ class GradientNorm(StepMonitor):
     def __init__(self, every: int = 25, limit: int = 512):
         super().__init__(every, limit)
 
-    def after_step(self, seen: Step) -> None:
+    def after_step(self, seen: Seen) -> None:
         """Measure."""
         self._keep(Sizes(seen.epoch, seen.step, seen.loss, norm(seen.grad), norm(seen.theta)))
 
@@ -345,7 +346,7 @@ class GradientHistogram(StepMonitor):
                 rows = onp.sort(rng.choice(size, _SAMPLE, replace=False))
             self._parts.append((part, part.start + rows))
 
-    def after_step(self, seen: Step) -> None:
+    def after_step(self, seen: Seen) -> None:
         """Count."""
         slope = seen.grad
         bins = len(GRADIENT_EDGES) - 1

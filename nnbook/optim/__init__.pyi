@@ -25,3 +25,24 @@ from nnbook.optim.rules import (
 )
 from nnbook.optim.testing import UnitTests as UnitTests
 from nnbook.optim.testing import unit_tests as unit_tests
+from nnbook.optim.transforms import (
+    Rule as Rule,
+)
+from nnbook.optim.transforms import (
+    add_decay as add_decay,
+)
+from nnbook.optim.transforms import (
+    chain as chain,
+)
+from nnbook.optim.transforms import (
+    clip as clip,
+)
+from nnbook.optim.transforms import (
+    clip_values as clip_values,
+)
+from nnbook.optim.transforms import (
+    mask as mask,
+)
+from nnbook.optim.transforms import (
+    scale as scale,
+)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
+from functools import partial, update_wrapper
 from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import as_scalar
+from nnbook._arrays import as_numpy
+from nnbook.optim import kernels
 from nnbook.optim.base import Optimizer, Rate
 
 __all__ = ["adagrad", "adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd"]
@@ -43,10 +48,11 @@ def sgd(learning_rate: Rate) -> Optimizer:
     array([0.9])
     """
 
-    def rule(g, buffers, theta, rate, t):
-        return -rate * g, ()
+    return _rule("sgd", learning_rate, {}, 0, _sgd)
 
-    return Optimizer("sgd", _rate(learning_rate), {}, 0, rule)
+
+def _sgd(g, buffers, theta, rate, t):
+    return -rate * g, ()
 
 
 def momentum(learning_rate: Rate, momentum: float = 0.9) -> Optimizer:
@@ -72,13 +78,13 @@ def momentum(learning_rate: Rate, momentum: float = 0.9) -> Optimizer:
     ----------
     Polyak (1964), Some methods of speeding up the convergence of iteration methods.
     """
-    mu = _fraction("momentum", momentum, closed=True)
+    given = {"momentum": _fraction("momentum", momentum, closed=True)}
+    return _rule("momentum", learning_rate, given, 1, _momentum)
 
-    def rule(g, buffers, theta, rate, t):
-        v = mu * buffers[0] - rate * g
-        return v, (v,)
 
-    return Optimizer("momentum", _rate(learning_rate), {"momentum": mu}, 1, rule)
+def _momentum(g, buffers, theta, rate, t, *, momentum):
+    v = momentum * buffers[0] - rate * g
+    return v, (v,)
 
 
 def nesterov(learning_rate: Rate, momentum: float = 0.9) -> Optimizer:
@@ -108,13 +114,13 @@ def nesterov(learning_rate: Rate, momentum: float = 0.9) -> Optimizer:
     Nesterov (1983); Sutskever, Martens, Dahl and Hinton (2013), On the importance of
     initialization and momentum in deep learning.
     """
-    mu = _fraction("momentum", momentum, closed=True)
+    given = {"momentum": _fraction("momentum", momentum, closed=True)}
+    return _rule("nesterov", learning_rate, given, 1, _nesterov)
 
-    def rule(g, buffers, theta, rate, t):
-        v = mu * buffers[0] - rate * g
-        return -mu * buffers[0] + (1 + mu) * v, (v,)
 
-    return Optimizer("nesterov", _rate(learning_rate), {"momentum": mu}, 1, rule)
+def _nesterov(g, buffers, theta, rate, t, *, momentum):
+    v = momentum * buffers[0] - rate * g
+    return -momentum * buffers[0] + (1 + momentum) * v, (v,)
 
 
 def adagrad(learning_rate: Rate, eps: float = 1e-8) -> Optimizer:
@@ -140,13 +146,12 @@ def adagrad(learning_rate: Rate, eps: float = 1e-8) -> Optimizer:
     ----------
     Duchi, Hazan and Singer (2011), Adaptive subgradient methods.
     """
-    eps = _not_negative("eps", eps)
+    return _rule("adagrad", learning_rate, {"eps": _not_negative("eps", eps)}, 1, _adagrad)
 
-    def rule(g, buffers, theta, rate, t):
-        s = buffers[0] + g * g
-        return -rate * g / (s**0.5 + eps), (s,)
 
-    return Optimizer("adagrad", _rate(learning_rate), {"eps": eps}, 1, rule)
+def _adagrad(g, buffers, theta, rate, t, *, eps):
+    s = buffers[0] + g * g
+    return -rate * g / (s**0.5 + eps), (s,)
 
 
 def rmsprop(learning_rate: Rate, decay: float = 0.9, eps: float = 1e-8) -> Optimizer:
@@ -174,13 +179,13 @@ def rmsprop(learning_rate: Rate, decay: float = 0.9, eps: float = 1e-8) -> Optim
     ----------
     Tieleman and Hinton (2012), Lecture 6.5: rmsprop.
     """
-    rho, eps = _fraction("decay", decay), _not_negative("eps", eps)
+    given = {"decay": _fraction("decay", decay), "eps": _not_negative("eps", eps)}
+    return _rule("rmsprop", learning_rate, given, 1, _rmsprop)
 
-    def rule(g, buffers, theta, rate, t):
-        s = rho * buffers[0] + (1 - rho) * g * g
-        return -rate * g / (s**0.5 + eps), (s,)
 
-    return Optimizer("rmsprop", _rate(learning_rate), {"decay": rho, "eps": eps}, 1, rule)
+def _rmsprop(g, buffers, theta, rate, t, *, decay, eps):
+    s = decay * buffers[0] + (1 - decay) * g * g
+    return -rate * g / (s**0.5 + eps), (s,)
 
 
 def adam(
@@ -214,7 +219,7 @@ def adam(
     ----------
     Kingma and Ba (2015), Adam: a method for stochastic optimization.
     """
-    return _adam("adam", learning_rate, beta1, beta2, eps, weight_decay=None)
+    return _rule("adam", learning_rate, _adam_numbers(beta1, beta2, eps), 2, _adam)
 
 
 def adamw(
@@ -250,27 +255,34 @@ def adamw(
     ----------
     Loshchilov and Hutter (2019), Decoupled weight decay regularization.
     """
-    decay = _not_negative("weight_decay", weight_decay)
-    return _adam("adamw", learning_rate, beta1, beta2, eps, weight_decay=decay)
+    given = _adam_numbers(beta1, beta2, eps)
+    given["weight_decay"] = _not_negative("weight_decay", weight_decay)
+    return _rule("adamw", learning_rate, given, 2, _adam)
 
 
-def _adam(name, learning_rate, beta1, beta2, eps, weight_decay):
+def _adam_numbers(beta1, beta2, eps):
     b1, b2 = _fraction("beta1", beta1), _fraction("beta2", beta2)
-    eps = _not_negative("eps", eps)
+    return {"beta1": b1, "beta2": b2, "eps": _not_negative("eps", eps)}
 
-    def rule(g, buffers, theta, rate, t):
-        m = b1 * buffers[0] + (1 - b1) * g
-        s = b2 * buffers[1] + (1 - b2) * g * g
-        m_hat, s_hat = m / (1 - b1 ** (t + 1)), s / (1 - b2 ** (t + 1))
-        step = -rate * m_hat / (s_hat**0.5 + eps)
-        if weight_decay is not None:
-            step = step - rate * weight_decay * theta
-        return step, (m, s)
 
-    numbers = {"beta1": b1, "beta2": b2, "eps": eps}
+def _adam(g, buffers, theta, rate, t, *, beta1, beta2, eps, weight_decay=None):
+    m = beta1 * buffers[0] + (1 - beta1) * g
+    s = beta2 * buffers[1] + (1 - beta2) * g * g
+    m_hat, s_hat = m / (1 - beta1 ** (t + 1)), s / (1 - beta2 ** (t + 1))
+    step = -rate * m_hat / (s_hat**0.5 + eps)
     if weight_decay is not None:
-        numbers["weight_decay"] = weight_decay
-    return Optimizer(name, _rate(learning_rate), numbers, 2, rule)
+        step = step - rate * weight_decay * theta
+    return step, (m, s)
+
+
+def _rule(
+    name: str, learning_rate: Rate, numbers: dict[str, Any], buffers: int, function: Any
+) -> Optimizer:
+    # A partial can be pickled, which a function within a function cannot; wrapped, it shows the
+    # source of the function.
+    rule = update_wrapper(partial(function, **numbers), function)
+    kernel = getattr(kernels, function.__name__.removeprefix("_"))
+    return Optimizer(name, _rate(learning_rate), numbers, buffers, rule, kernel)
 
 
 def _rate(value: Rate) -> Rate:
@@ -278,44 +290,32 @@ def _rate(value: Rate) -> Rate:
     if callable(value):
         return value
     message = (
-        f"learning_rate is {value!r}; expected a positive number, an array of them, "
-        "or a schedule (a function of the step)"
+        f"learning_rate is {value!r}; expected positive and finite numbers: one, an array of "
+        "them, or a schedule (a function of the step)"
     )
-    value = _number_or_array(value, message)
-    if not _every(value, lambda v: (v > 0) & (v < onp.inf)):
-        raise ValueError(f"learning_rate is {value!r}; expected positive and finite numbers")
-    return value
+    return _checked(value, message, lambda v: (v > 0) & (v < onp.inf))
 
 
 def _fraction(name: str, value: Any, closed: bool = False) -> Any:
     # μ = 1 is allowed: a ball without friction is an experiment of the book.
     message = f"{name} is {value!r}; expected it in [0, 1{']' if closed else ')'}"
-    value = _number_or_array(value, message)
-    if not _every(value, lambda v: (v >= 0) & ((v <= 1) if closed else (v < 1))):
-        raise ValueError(message)
-    return value
+    return _checked(value, message, lambda v: (v >= 0) & ((v <= 1) if closed else (v < 1)))
 
 
 def _not_negative(name: str, value: Any) -> Any:
-    message = f"{name} is {value!r}; expected a number ≥ 0"
-    value = _number_or_array(value, message)
-    if not _every(value, lambda v: (v >= 0) & (v < onp.inf)):
-        raise ValueError(message)
-    return value
+    message = f"{name} is {value!r}; expected a finite number ≥ 0"
+    return _checked(value, message, lambda v: (v >= 0) & (v < onp.inf))
 
 
-def _number_or_array(value: Any, message: str) -> Any:
+def _checked(value: Any, message: str, condition: Callable[[Any], Any]) -> Any:
     """Return a float, or an array as it is (a list becomes a NumPy array)."""
     if isinstance(value, (list, tuple)):
-        value = onp.asarray(value, dtype=float)
-    if getattr(value, "shape", ()):
-        return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(message) from None
-
-
-def _every(value: Any, condition: Callable[[Any], Any]) -> bool:
-    array = value.asnumpy() if hasattr(value, "asnumpy") else onp.asarray(value)
-    return bool(onp.all(condition(array)))
+        value = as_numpy(value, "a list of numbers").astype(float)
+    if not getattr(value, "shape", ()):
+        value = as_scalar(value)
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(message)
+        value = float(value)
+    if not condition(as_numpy(value)).all():
+        raise ValueError(message)
+    return value

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_seed, check_whole
+from nnbook._tables import html_table, text_table
 from nnbook.optim.base import Optimizer
 from nnbook.optim.shapes import CHANGES, NOISES, SHAPES
 from nnbook.optim.trials import is_elementwise, losses_of, reference_of, start_loss
@@ -96,18 +98,19 @@ class UnitTests:
             There is no such rule.
         """
         if rule is None and len(self.rules) > 1:
-            return _aligned(self._counts())
+            head, *rows = self._counts()
+            return text_table(head, rows)
         rule = self.rules[0] if rule is None else rule
         if rule not in self.rules:
             raise ValueError(f"rule is {rule!r}; expected one of {', '.join(self.rules)}")
         status = self.status[self.rules.index(rule)]
-        rows = [[rule, *self.noises]]
-        rows += [
+        rows = [
             [name, *("".join(SYMBOLS[k] for k in cell) for cell in row)]
             for name, row in zip(self.shapes, status, strict=True)
         ]
         legend = ", ".join(f"{s} {word}" for s, word in zip(SYMBOLS, STATUSES, strict=True))
-        return f"{_aligned(rows)}\n{legend}; in a cell: {', '.join(self.changes)}"
+        table = text_table((rule, *self.noises), rows)
+        return f"{table}\n{legend}; in a cell: {', '.join(self.changes)}"
 
     def grid(self) -> dict[str, Any]:
         """Return what `nnbook.explore.explore_grid` draws, as its keyword arguments.
@@ -146,17 +149,8 @@ class UnitTests:
         return self.table()
 
     def _repr_html_(self) -> str:
-        import html
-
         head, *rows = self._counts()
-        cells = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in head)
-        body = "".join(
-            f"<tr><th scope='row'>{html.escape(row[0])}</th>"
-            + "".join(f"<td>{value}</td>" for value in row[1:])
-            + "</tr>"
-            for row in rows
-        )
-        return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(head, rows, heads=True)
 
 
 def unit_tests(
@@ -215,9 +209,8 @@ def unit_tests(
     (True, True)
     """
     named = _named(rules)
-    for name, value, least in (("steps", steps, 20), ("seeds", seeds, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | onp.integer) or value < least:
-            raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
+    steps, seeds = check_whole(steps, "steps", 20), check_whole(seeds, "seeds")
+    seed = check_seed(seed)
     reference, gain, rates = reference_of(steps, seeds, seed)
     start = start_loss()
     kept = onp.linspace(0, steps, POINTS).round().astype(int)
@@ -266,17 +259,6 @@ def _named(rules: Any) -> dict[str, Optimizer]:
     if not found:
         raise ValueError("there is no rule; expected at least one")
     return found
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0])]
-            + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-        )
-        for row in rows
-    )
 
 
 def _as_rule(rule: Any) -> Any:

@@ -141,4 +141,7 @@ def reference_of(steps: int, seeds: int, seed: int) -> tuple[Array, Array, Array
     gain = onp.maximum(start - final.min(axis=0), available / 10)
     curves = onp.median(losses, axis=-2)
     chosen = onp.take_along_axis(curves, best[None, None], axis=1)[:, 0]
-    return (start - chosen) / gain, gain, rates[best]
+    found = (start - chosen) / gain, gain, rates[best]
+    for array in found:  # they are kept, and whoever gets a part of them must not change it
+        array.flags.writeable = False
+    return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._optional import require
 from nnbook.plots.style import in_style
 
 __all__ = ["plot_grid_of_tests"]
@@ -51,8 +52,9 @@ def plot_grid_of_tests(
     ValueError
         Shapes that do not fit, or an outcome out of range.
     """
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Patch, Rectangle
+    PatchCollection = require("matplotlib.collections", extra="plots").PatchCollection
+    patches = require("matplotlib.patches", extra="plots")
+    Patch, Rectangle = patches.Patch, patches.Rectangle
 
     status = onp.asarray(status)
     expected = (len(rows), *([] if groups is None else [len(groups)]), len(columns))

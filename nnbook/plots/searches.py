@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._optional import require
 from nnbook.plots.style import PALETTE, SERIES, add_legend, as_numbers, in_style, next_style
 
 __all__ = ["plot_best_of", "plot_importance", "plot_parallel", "plot_trials"]
@@ -196,9 +197,9 @@ def _draw_lines(
     label: str,
 ) -> None:
     """Draw the worst first, so that the best lie on top."""
-    import matplotlib as mpl
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    mpl = require("matplotlib", extra="plots")
+    ScalarMappable = require("matplotlib.cm", extra="plots").ScalarMappable
+    Normalize = require("matplotlib.colors", extra="plots").Normalize
 
     colours = mpl.colormaps["cividis_r" if smaller_is_better else "cividis"]
     order = onp.argsort(-values if smaller_is_better else values, kind="stable")

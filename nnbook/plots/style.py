@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._optional import require
+
 __all__ = ["PALETTE", "use_style"]
 
 # Okabe and Ito (2008), without their yellow, which is too pale for lines on white.
@@ -31,7 +33,7 @@ def use_style() -> Any:
     ----------
     Okabe and Ito (2008), Color universal design.
     """
-    import matplotlib as mpl
+    mpl = require("matplotlib", extra="plots")
     from cycler import cycler
 
     before = dict.copy(mpl.rcParams)
@@ -74,7 +76,7 @@ def in_style(draw: Callable[..., Any]) -> Callable[..., Any]:
     def drawn(*args: Any, ax: Any = None, **kwargs: Any) -> Any:
         if ax is not None:
             return draw(*args, ax=ax, **kwargs)
-        import matplotlib.pyplot as plt
+        plt = require("matplotlib.pyplot", extra="plots")
 
         with use_style():
             figure, ax = plt.subplots()

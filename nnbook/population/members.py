@@ -1,65 +1,120 @@
-"""What the members of a population have for themselves: rule, penalty, seed."""
+"""What the members of a population have for themselves: rule, penalty, order, callbacks, seed."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as onp
 
-from nnbook import optim
+from nnbook._arguments import check_seed
 from nnbook.optim import Optimizer
+from nnbook.training.callbacks import Callback, EarlyStopping
+from nnbook.training.run import Plan, permuted
 
-__all__ = ["Member", "stacked_rule"]
+__all__ = ["Member", "members_of"]
 
 
+@dataclass(frozen=True)
 class Member:
-    """What one member has for itself: its rule, its penalty, its seed."""
+    """One member: its number, its network, its plan and its callbacks."""
 
-    def __init__(self, k: int, of: int, optimizer: Optimizer, penalty: Any, seeds: Any):
-        self.index = k
-        self.rule = (
-            optimizer if not isinstance(optimizer, Optimizer) else _rule_of(optimizer, k, of)
-        )
-        self.penalty = penalty
-        if isinstance(penalty, (list, tuple)):
-            self.penalty = _entry("penalty", penalty, k, of)
-        self.seed = k if seeds is None else int(_entry("seeds", seeds, k, of))
+    index: int
+    net: Any
+    plan: Plan
+    callbacks: tuple[Callback, ...]
 
 
-def _entry(name: str, values: Any, k: int, of: int) -> Any:
-    if len(values) != of:
-        raise ValueError(f"{name} has {len(values)} entries for {of} networks; expected one each")
-    return values[k]
+def members_of(
+    nets: Sequence[Any],
+    *,
+    loss: Any,
+    optimizer: Any,
+    batch_size: int,
+    epochs: int,
+    seeds: Sequence[int] | None,
+    penalty: Any,
+    early_stopping: EarlyStopping | None,
+    callbacks: Callable[[int], Sequence[Callback]] | Sequence[Sequence[Callback]] | None,
+    shuffle: bool,
+    order: Any,
+) -> list[Member]:
+    """Give every member what it has for itself; arguments as for `fit_population`."""
+    count = len(nets)
+    rules = _rules(optimizer, count)
+    penalties = _each("penalty", penalty, count)
+    orders = _each("order", order if order is not None else (permuted if shuffle else None), count)
+    seeds = range(count) if seeds is None else seeds
+    if len(seeds) != count:
+        raise _uneven("seeds", seeds, count)
+    called = _callbacks(callbacks, count)
+    found = []
+    for k, net in enumerate(nets):
+        stopping = () if early_stopping is None else (copy.deepcopy(early_stopping),)
+        seed = check_seed(seeds[k], f"seeds[{k}]")
+        plan = Plan(epochs, batch_size, seed, orders[k], rules[k], penalties[k], loss)
+        found.append(Member(k, net, plan, (*called[k], *stopping)))
+    return found
 
 
-def _of_member(name: str, value: Any, k: int, of: int) -> Any:
-    """Return member k's part of a number or an array of K."""
-    if getattr(value, "shape", ()) == ():
+def _each(name: str, value: Any, count: int) -> list[Any]:
+    """Return one thing for each member, of one for all or a sequence of them."""
+    if not isinstance(value, (list, tuple)):
+        return [value] * count
+    if len(value) != count:
+        raise _uneven(name, value, count)
+    return list(value)
+
+
+def _uneven(name: str, values: Any, count: int) -> ValueError:
+    return ValueError(f"{name} has {len(values)} entries for {count} networks; expected one each")
+
+
+def _rules(optimizer: Any, count: int) -> list[Any]:
+    """Return each member's rule: its own, or its part of one whose numbers are arrays."""
+    rules = _each("optimizer", optimizer, count)
+    for rule in rules:
+        if not (hasattr(rule, "init") and hasattr(rule, "update")):
+            raise TypeError(f"optimizer is {rule!r}; expected a rule of nnbook.optim, or a list")
+    return [_rule_of(rule, k, count) for k, rule in enumerate(rules)]
+
+
+def _rule_of(rule: Any, k: int, count: int) -> Any:
+    """Return member k's rule, where the numbers of one rule are arrays with an entry for each."""
+    numbers = getattr(rule, "hyperparameters", {})
+    given = {"learning_rate": getattr(rule, "learning_rate", None), **numbers}
+    if not isinstance(rule, Optimizer) or not any(_is_array(value) for value in given.values()):
+        return rule
+    own = {name: _of_member(name, value, k, count) for name, value in given.items()}
+    return rule.with_numbers(own.pop("learning_rate"), **own)
+
+
+def _is_array(value: Any) -> bool:
+    return bool(getattr(value, "shape", ()))
+
+
+def _of_member(name: str, value: Any, k: int, count: int) -> Any:
+    if not _is_array(value):
         return value
-    if value.shape != (of,):
-        raise ValueError(f"{name} has shape {value.shape}; expected one number, or {of}")
-    return float(value[k])
+    if value.shape != (count,):
+        raise ValueError(f"{name} has shape {value.shape}; expected one number, or {count}")
+    return float(onp.asarray(value)[k])
 
 
-def _rule_of(optimizer: Optimizer, k: int, of: int) -> Optimizer:
-    """Return the rule of member k."""
-    rate = _of_member("learning_rate", optimizer.learning_rate, k, of)
-    numbers = {
-        name: _of_member(name, value, k, of) for name, value in optimizer.hyperparameters.items()
-    }
-    return getattr(optim, optimizer.name)(rate, **numbers)
-
-
-def stacked_rule(rules: list[Optimizer]) -> Optimizer:
-    """Return one rule whose numbers reach each member, shape (K, 1) where they differ."""
-    rates = [rule.learning_rate for rule in rules]
-    rate = rates[0] if callable(rates[0]) else _column(rates)
-    numbers = {
-        name: _column([rule.hyperparameters[name] for rule in rules])
-        for name in rules[0].hyperparameters
-    }
-    return getattr(optim, rules[0].name)(rate, **numbers)
-
-
-def _column(values: list[float]) -> Any:
-    return values[0] if len(set(values)) == 1 else onp.array(values)[:, None]
+def _callbacks(callbacks: Any, count: int) -> list[tuple[Callback, ...]]:
+    """Return each member's callbacks."""
+    if callbacks is None:
+        return [()] * count
+    if callable(callbacks):
+        callbacks = [callbacks(k) for k in range(count)]
+    lists = list(callbacks)
+    if any(isinstance(thing, Callback) for thing in lists):
+        raise TypeError(
+            "callbacks has callbacks in it; expected a list of them for each member, or a function "
+            "k -> list: every member needs callbacks of its own"
+        )
+    if len(lists) != count:
+        raise _uneven("callbacks", lists, count)
+    return [tuple(mine) for mine in lists]

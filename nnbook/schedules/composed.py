@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.schedules.base import Schedule, check_count, check_positive
+from nnbook._arguments import check_positive, check_whole
+from nnbook.schedules.base import Schedule
 from nnbook.schedules.decay import constant
 
 __all__ = ["joined", "warmup"]
@@ -47,7 +48,7 @@ class warmup(Schedule):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schedule", _as_schedule("schedule", self.schedule))
-        check_count("steps", self.steps)
+        check_whole(self.steps, "steps")
 
     def _rates(self, steps):
         return _evaluate(self.schedule, steps) * onp.minimum(1, (steps + 1) / self.steps)
@@ -104,7 +105,7 @@ def _as_schedule(name: str, value: Any) -> Rate:
     """Let a number stand for a constant rate."""
     if callable(value):
         return value
-    check_positive(name, value)
+    check_positive(value, name)
     return constant(value)
 
 

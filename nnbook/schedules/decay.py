@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.schedules.base import Schedule, check_count, check_fraction, check_positive
+from nnbook._arguments import check_number, check_positive, check_whole
+from nnbook.schedules.base import Schedule
 
 __all__ = [
     "bengio_decay",
@@ -39,7 +40,7 @@ class constant(Schedule):
     initial: float
 
     def __post_init__(self) -> None:
-        check_positive("initial", self.initial)
+        check_positive(self.initial, "initial")
 
     def _rates(self, steps):
         return onp.full_like(steps, self.initial)
@@ -76,9 +77,9 @@ class step_decay(Schedule):
     every: int = 1000
 
     def __post_init__(self) -> None:
-        check_positive("initial", self.initial)
-        check_fraction("factor", self.factor)
-        check_count("every", self.every)
+        check_positive(self.initial, "initial")
+        check_number(self.factor, "factor", above=0, most=1)
+        check_whole(self.every, "every")
 
     def _rates(self, steps):
         return self.initial * self.factor ** (steps // self.every)
@@ -105,8 +106,8 @@ class exponential_decay(Schedule):
     rate: float
 
     def __post_init__(self) -> None:
-        check_positive("initial", self.initial)
-        check_positive("rate", self.rate, zero=True)
+        check_positive(self.initial, "initial")
+        check_number(self.rate, "rate", least=0)
 
     def _rates(self, steps):
         return self.initial * onp.exp(-self.rate * steps)
@@ -133,8 +134,8 @@ class inverse_time_decay(Schedule):
     rate: float
 
     def __post_init__(self) -> None:
-        check_positive("initial", self.initial)
-        check_positive("rate", self.rate, zero=True)
+        check_positive(self.initial, "initial")
+        check_number(self.rate, "rate", least=0)
 
     def _rates(self, steps):
         return self.initial / (1 + self.rate * steps)
@@ -165,8 +166,8 @@ class bengio_decay(Schedule):
     constant_steps: int
 
     def __post_init__(self) -> None:
-        check_positive("initial", self.initial)
-        check_count("constant_steps", self.constant_steps)
+        check_positive(self.initial, "initial")
+        check_whole(self.constant_steps, "constant_steps")
 
     def _rates(self, steps):
         return self.initial * self.constant_steps / onp.maximum(steps, self.constant_steps)
@@ -200,9 +201,9 @@ class cosine(Schedule):
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        check_positive("initial", self.initial)
-        check_count("steps", self.steps)
-        check_positive("final", self.final, zero=True)
+        check_positive(self.initial, "initial")
+        check_whole(self.steps, "steps")
+        check_number(self.final, "final", least=0)
         if self.final > self.initial:
             raise ValueError(
                 f"final is {self.final!r}, above the initial rate {self.initial!r}; expected at "
@@ -254,10 +255,10 @@ class one_cycle(Schedule):
     final_ratio: float = 1e-4
 
     def __post_init__(self) -> None:
-        check_positive("peak", self.peak)
-        check_count("steps", self.steps)
+        check_positive(self.peak, "peak")
+        check_whole(self.steps, "steps")
         for name in ("rise", "initial_ratio", "final_ratio"):
-            check_fraction(name, getattr(self, name))
+            check_number(getattr(self, name), name, above=0, most=1)
         if self.rise == 1:
             raise ValueError("rise is 1; expected less, or nothing is left of the cycle to fall")
 

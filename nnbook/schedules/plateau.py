@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as onp
 
-from nnbook.schedules.base import check_count, check_fraction, check_positive
+from nnbook._arguments import check_number, check_positive, check_whole
 
 __all__ = ["PlateauState", "on_plateau"]
 
@@ -79,13 +79,11 @@ class on_plateau:
     smaller_is_better: bool = True
 
     def __post_init__(self) -> None:
-        check_positive("initial", self.initial)
-        check_fraction("factor", self.factor)
-        if self.factor == 1:
-            raise ValueError("factor is 1; expected less, or the rate never falls")
-        check_count("patience", self.patience)
-        check_positive("smallest_change", self.smallest_change, zero=True)
-        check_positive("minimum", self.minimum, zero=True)
+        check_positive(self.initial, "initial")
+        check_number(self.factor, "factor", above=0, below=1)
+        check_whole(self.patience, "patience")
+        check_number(self.smallest_change, "smallest_change", least=0)
+        check_number(self.minimum, "minimum", least=0)
         if self.minimum > self.initial:
             raise ValueError(
                 f"minimum is {self.minimum!r}, above the initial rate {self.initial!r}"

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.schedules.base import Schedule, check_count
+from nnbook._arguments import check_whole
+from nnbook.schedules.base import Schedule
 from nnbook.schedules.decay import cosine
 
 __all__ = ["cosine_restarts"]
@@ -56,8 +57,8 @@ class cosine_restarts(Schedule):
     growth: int = 1
 
     def __post_init__(self) -> None:
-        check_count("cycle", self.cycle)
-        check_count("growth", self.growth)
+        check_whole(self.cycle, "cycle")
+        check_whole(self.growth, "growth")
         cosine(self.initial, self.cycle, self.final)  # checks what is left: the ends of the fall
 
     def _rates(self, steps):

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_number, check_seed, check_whole
+from nnbook._arrays import as_numpy
 from nnbook.search.results import Results
 
 __all__ = ["BestOf", "Importance", "best_of", "importance"]
@@ -78,10 +80,9 @@ def best_of(values: Any, *, smaller_is_better: bool = True, confidence: float = 
 
     if isinstance(values, Results):
         values, smaller_is_better = values["value"], values.smaller_is_better
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; expected it in (0, 1), such as 0.95")
+    confidence = check_number(confidence, "confidence", above=0, below=1)
     sign = 1.0 if smaller_is_better else -1.0
-    found = _with_failures_as_worst(sign * onp.asarray(values, dtype=float))
+    found = _with_failures_as_worst(sign * as_numpy(values, "values").astype(float))
     ordered = onp.sort(found)
     n = len(ordered)
     k, i = onp.arange(1, n + 1)[:, None], onp.arange(1, n + 1)[None, :]
@@ -199,8 +200,8 @@ def importance(
     """
     from scipy import stats
 
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; expected it in (0, 1), such as 0.95")
+    confidence = check_number(confidence, "confidence", above=0, below=1)
+    resamples, seed = check_whole(resamples, "resamples"), check_seed(seed)
     part = results if ranks else results.complete
     if len(part) < 10:
         raise ValueError(f"there are {len(part)} trials; expected at least 10")
@@ -211,8 +212,7 @@ def importance(
     if onp.ptp(y) == 0:
         raise ValueError("all values are equal; there is no variance to explain")
     bins = min(12, max(3, len(part) // 10)) if bins is None else bins
-    if bins < 2:
-        raise ValueError(f"bins is {bins}; expected at least 2")
+    bins = check_whole(bins, "bins", least=2)
     rng = onp.random.default_rng(seed)
     tail = (1 - confidence) / 2
     found = []

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import as_scalar, check_number, check_whole
+
 __all__ = ["Dimension", "categorical", "integer", "linear", "log"]
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -62,6 +64,7 @@ class Dimension:
     def __contains__(self, value: Any) -> bool:
         if self.choices:
             return any(same_value(value, choice) for choice in self.choices)
+        value = as_scalar(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
         return self.low <= value <= self.high and (not self.integer or value == int(value))
@@ -105,8 +108,7 @@ class Dimension:
         ValueError
             `count` is below 1.
         """
-        if count < 1:
-            raise ValueError(f"a dimension is to have {count} points; expected at least 1")
+        count = check_whole(count, "the number of points")
         if self.choices:
             return list(self.choices)
         if count == 1:
@@ -283,7 +285,7 @@ def integer(
         No whole numbers, or not in order.
     """
     _check_range(low, high, limits)
-    if not all(isinstance(end, (int, onp.integer)) for end in (low, high)):
+    if not all(isinstance(as_scalar(end), int) for end in (low, high)):
         raise TypeError(f"the range is {low!r} to {high!r}; expected whole numbers")
     if log and low < 1:
         raise ValueError(f"low is {low}; a logarithmic range of integers starts at 1 or above")
@@ -313,9 +315,11 @@ def categorical(choices: Sequence[Any], *, when: Mapping[str, Any] | None = None
     TypeError, ValueError
         A choice of another kind, one that occurs twice, or none.
     """
+    if isinstance(choices, onp.ndarray):
+        choices = choices.tolist()
     if isinstance(choices, str) or not isinstance(choices, Sequence):
         raise TypeError(f"choices is {choices!r}; expected a list")
-    found = tuple(tuple(choice) if isinstance(choice, list) else choice for choice in choices)
+    found = tuple(_plain(choice) for choice in choices)
     if not found:
         raise ValueError("choices is empty; expected at least one")
     for k, choice in enumerate(found):
@@ -330,17 +334,21 @@ def categorical(choices: Sequence[Any], *, when: Mapping[str, Any] | None = None
     return Dimension(choices=found, when=_condition(when))
 
 
+def _plain(choice: Any) -> Any:
+    """Return a choice with Python's numbers and tuples in it."""
+    if isinstance(choice, (list, tuple, onp.ndarray)) and getattr(choice, "shape", True):
+        return tuple(_plain(part) for part in choice)
+    return as_scalar(choice)
+
+
 def same_value(a: Any, b: Any) -> bool:
     """Tell whether two values are the same; to Python, True == 1, and to us it is not."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
 def _check_range(low: Any, high: Any, limits: Any) -> None:
-    for end in (low, high):
-        if isinstance(end, bool) or not isinstance(end, (int, float, onp.number)):
-            raise TypeError(f"the range is {low!r} to {high!r}; expected two numbers")
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"the range is {low!r} to {high!r}; expected finite ends, low < high")
+    if not check_number(low, "the range's low end") < check_number(high, "the range's high end"):
+        raise ValueError(f"the range is {low!r} to {high!r}; expected low < high")
     if limits is not None and not limits[0] <= low < high <= limits[1]:
         raise ValueError(f"the range is {low!r} to {high!r}, beyond its limits {limits}")
 
@@ -354,6 +362,6 @@ def _condition(when: Mapping[str, Any] | None) -> dict[str, list[Any]]:
             "{'optimizer': ['momentum', 'nesterov']}"
         )
     return {
-        name: list(values) if isinstance(values, list) else [values]
+        name: [_plain(value) for value in (values if isinstance(values, list) else [values])]
         for name, values in when.items()
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as onp
 
+from nnbook._arguments import check_number, check_positive, check_whole
 from nnbook.search.results import Results
 from nnbook.search.space import Space
 
@@ -78,10 +79,7 @@ def borders(results: Results, *, share: float = 0.05, top: int = 1) -> list[Bord
         rate=log(0.001, 1.0),
     )
     """
-    if not 0 < share < 0.5:
-        raise ValueError(f"share is {share}; expected it in (0, 0.5)")
-    if top < 1:
-        raise ValueError(f"top is {top}; expected at least 1")
+    share, top = check_number(share, "share", above=0, below=0.5), check_whole(top, "top")
     best = results.complete.sorted[: min(top, len(results))]
     if not len(best):
         raise ValueError(f"none of the {len(results)} trials is complete; there is no best")
@@ -125,8 +123,7 @@ def widen(space: Space, borders: Iterable[Border], *, by: float = 0.5) -> Space:
     ValueError
         `by` is not positive.
     """
-    if not by > 0:
-        raise ValueError(f"by is {by}; expected a positive number")
+    by = check_positive(by, "by")
     for border in borders:
         space = space.replace(**{border.name: space[border.name].widened(border.lower, by)})
     return space

@@ -9,10 +9,11 @@ import contextlib
 import fcntl
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
+
+from nnbook._arguments import check_file
 
 __all__ = ["Journal"]
 
@@ -33,8 +34,8 @@ class Journal(BaseJournalBackend):
 
     Raises
     ------
-    FileNotFoundError
-        Its folder does not exist.
+    FileNotFoundError, IsADirectoryError, NotADirectoryError
+        Its folder does not exist, or the path is no file's.
     ValueError
         It holds something else, or is damaged.
     RuntimeError
@@ -42,11 +43,7 @@ class Journal(BaseJournalBackend):
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path)
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"the folder {str(self.path.parent)!r} of the search does not exist; create it"
-            )
+        self.path = check_file(path, "search")
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             try:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as onp
-
 from nnbook.search.space import RESERVED
 
 __all__ = ["Outcome", "outcome_of"]
@@ -76,8 +74,8 @@ def _number(name: str, value: Any) -> float:
 
 def _plain(name: str, value: Any) -> Any:
     """Return a number, string, boolean or None of Python for one of NumPy or MXNet."""
-    if isinstance(value, onp.ndarray | onp.generic) or hasattr(value, "asnumpy"):
-        if getattr(value, "size", 0) != 1:
+    if hasattr(value, "shape") and hasattr(value, "item"):
+        if value.size != 1:
             raise TypeError(f"the evaluation returned an array as {name}; expected one number")
         value = value.item()
     if not isinstance(value, (int, float, str, bool, type(None))):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as onp
 
+from nnbook._optional import require
+from nnbook._tables import html_table, text_table
 from nnbook.search.space import RESERVED, Space
 
 __all__ = ["Results"]
@@ -221,6 +222,7 @@ class Results(Sequence[dict[str, Any]]):
         optuna.study.Study
             In memory; its trials have the same parameters and values.
         """
+        require("optuna", extra="search")
         from nnbook.search.study import rebuild
 
         return rebuild(self)
@@ -254,28 +256,12 @@ class Results(Sequence[dict[str, Any]]):
 
     def __repr__(self) -> str:
         names, rows = self._cells()
-        widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-        text = [n in ("state", "error") for n in names]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if left else cell.rjust(width)
-                for cell, width, left in zip(row, widths, text, strict=True)
-            ).rstrip()
-            for row in ([names, *rows] if rows else [])
-        ]
-        return "\n".join([self._summary(), *lines])
+        left = [k for k, name in enumerate(names) if name in ("state", "error")]
+        table = [text_table(names, rows, left)] if rows else []
+        return "\n".join([self._summary(), *table])
 
     def _repr_html_(self) -> str:
-        names, rows = self._cells()
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in rows
-        )
-        return (
-            f"<table><caption>{html.escape(self._summary())}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        return html_table(*self._cells(), caption=self._summary())
 
 
 def _column(values: list[Any], *, text: bool) -> onp.ndarray:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_seed, check_whole
+from nnbook._optional import require
 from nnbook.search.outcomes import Outcome, outcome_of
 from nnbook.search.results import Results
 from nnbook.search.space import Space
@@ -132,8 +134,8 @@ class Search:
         """
         if (evaluate is None) == (evaluate_many is None):
             raise TypeError("expected either evaluate or evaluate_many")
-        if batch < 1:
-            raise ValueError(f"batch is {batch}; expected at least 1")
+        batch = check_whole(batch, "batch")
+        require("optuna", extra="search")
         from nnbook.search.study import Planned, open_study
 
         total = self.size * len(self.seeds)
@@ -280,8 +282,8 @@ class RandomSearch(Search):
 
     def __post_init__(self) -> None:
         _check(self)
-        object.__setattr__(self, "trials", _integer("trials", self.trials, 1))
-        object.__setattr__(self, "seed", _integer("seed", self.seed, 0))
+        object.__setattr__(self, "trials", check_whole(self.trials, "trials"))
+        object.__setattr__(self, "seed", check_seed(self.seed, "seed"))
 
     @property
     def size(self) -> int:
@@ -301,20 +303,12 @@ def _check(search: Any) -> None:
     if not isinstance(search.space, Space):
         raise TypeError(f"space is {search.space!r}; expected a nnbook.search.Space")
     given = search.seeds
-    if isinstance(given, (int, onp.integer)):
-        given = range(_integer("seeds", given, 1))
-    seeds = tuple(_integer("a seed", seed, 0) for seed in given)
+    if not isinstance(given, Iterable):
+        given = range(check_whole(given, "seeds"))
+    seeds = tuple(check_seed(seed, "a seed") for seed in given)
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is {given!r}; expected at least one, and none twice")
     object.__setattr__(search, "seeds", seeds)
-
-
-def _integer(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, onp.integer)):
-        raise TypeError(f"{name} is {value!r}; expected a whole number")
-    if value < least:
-        raise ValueError(f"{name} is {value}; expected at least {least}")
-    return int(value)
 
 
 def _shown_progress(pending: list[int], size: int, total: int, wanted: bool) -> Iterator[list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import keyword
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as onp
@@ -204,8 +204,8 @@ class Space(Mapping[str, Dimension]):
             return list(dimension.choices)
         if wanted is None:
             raise ValueError(f"how many values of {name}? Give points={{{name!r}: 5, …}}")
-        if isinstance(wanted, (int, onp.integer)):
-            return dimension.points(int(wanted))
+        if not isinstance(wanted, Iterable):
+            return dimension.points(wanted)
         found = [value.item() if isinstance(value, onp.generic) else value for value in wanted]
         wrong = [value for value in found if value not in dimension]
         if wrong or not found:

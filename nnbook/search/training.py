@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook import optim
+from nnbook._arguments import check_choice
 from nnbook.optim import Optimizer
 from nnbook.population import fit_population
 from nnbook.training import EarlyStopping, History
@@ -77,10 +77,8 @@ class TrainPopulation:
     epoch: str = "best"
 
     def __post_init__(self) -> None:
-        if self.value not in ("val_loss", "val_error"):
-            raise ValueError(f"value is {self.value!r}; expected 'val_loss' or 'val_error'")
-        if self.epoch not in ("best", "last"):
-            raise ValueError(f"epoch is {self.epoch!r}; expected 'best' or 'last'")
+        check_choice(self.value, "value", ("val_loss", "val_error"))
+        check_choice(self.epoch, "epoch", ("best", "last"))
 
     def __call__(self, configurations: Sequence[dict[str, Any]], seeds: Sequence[int]) -> list[Any]:
         """Train; return a result, or the exception, for each configuration and seed."""
@@ -140,7 +138,9 @@ class TrainPopulation:
         if not len(history) or "is not finite" in history.stopped:
             return FloatingPointError(history.stopped)
         values = history["val_loss"] if self.value == "val_loss" else 1 - history["val_accuracy"]
-        row = history[-1 if self.epoch == "last" else int(onp.argmin(values))]
+        if onp.isnan(values).all():
+            return FloatingPointError("the validation loss is NaN after every epoch")
+        row = history[-1 if self.epoch == "last" else int(onp.nanargmin(values))]
         found = {"value": row["val_loss"], "val_loss": row["val_loss"]}
         if "val_accuracy" in row:
             found["val_accuracy"] = row["val_accuracy"]
@@ -192,4 +192,4 @@ def _one_rule(rules: list[Optimizer]) -> Optimizer:
         name: together([rule.hyperparameters[name] for rule in rules])
         for name in rules[0].hyperparameters
     }
-    return getattr(optim, rules[0].name)(together([r.learning_rate for r in rules]), **numbers)
+    return rules[0].with_numbers(together([r.learning_rate for r in rules]), **numbers)

@@ -1,4 +1,8 @@
+from nnbook.gluon.outputs import evaluate as evaluate
+from nnbook.gluon.outputs import example_losses as example_losses
 from nnbook.gluon.outputs import example_outputs as example_outputs
+from nnbook.gluon.ranges import RangeTest as RangeTest
+from nnbook.gluon.ranges import range_test as range_test
 from nnbook.training.callbacks import (
     Callback as Callback,
 )
@@ -20,11 +24,8 @@ from nnbook.training.checkpoint import (
 from nnbook.training.checkpoint import (
     CheckpointWarning as CheckpointWarning,
 )
+from nnbook.training.fitting import fit as fit
 from nnbook.training.history import History as History
-from nnbook.training.loop import evaluate as evaluate
-from nnbook.training.loop import example_losses as example_losses
-from nnbook.training.loop import fit as fit
-from nnbook.training.ranges import RangeTest as RangeTest
-from nnbook.training.ranges import range_test as range_test
+from nnbook.training.reference import train_plainly as train_plainly
 from nnbook.training.run import DivergedError as DivergedError
 from nnbook.training.run import Run as Run

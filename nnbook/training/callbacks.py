@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from nnbook._arguments import as_scalar, check_number, check_text, check_whole
 from nnbook.schedules import PlateauState, on_plateau
 
 if TYPE_CHECKING:
@@ -17,10 +19,34 @@ __all__ = ["Callback", "EarlyStopping", "Progress", "ReduceOnPlateau"]
 class Callback:
     """Hooks that `fit` calls; a subclass overrides those it needs.
 
-    Every hook gets the `Run`: its `net`, `vector` (θ and ∇L), `history`, `epoch`, `step` and
-    `stop(reason)`. A callback with a memory returns it from `state` and takes it back in
-    `load_state`, so that checkpoints can resume it.
+    Every hook gets the `Run`: its `net`, `vector` (θ and ∇L), `examples`, `optimizer`, `history`,
+    `epoch`, `step`, `observe(every, before, after)`, `stop(reason)` and what else it says.
+    Callbacks are called in the order given, but for their `order`: a lower one comes first.
+
+    A callback with a memory returns it from `state` and takes it back in `load_state`, so that
+    checkpoints can resume it. What belongs to a run in progress is named in `of_run`, and is left
+    out where a callback is copied or pickled.
     """
+
+    of_run: ClassVar[tuple[str, ...]] = ()
+    _given: dict[str, Any]
+    order: ClassVar[int] = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self.of_run}
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the result of a run with this callback: how it was made.
+
+        By default what it was made with; a checkpoint tells runs apart by it.
+        """
+        return dict(self._given)
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Any:
+        """Remember how the callback was made."""
+        made = super().__new__(cls)
+        made._given = {"arguments": arguments, **options}
+        return made
 
     def on_fit_start(self, run: Run) -> None:
         """Before the first step."""
@@ -29,7 +55,10 @@ class Callback:
         """Before each epoch; `run.epoch` counts from 1."""
 
     def on_step_end(self, run: Run) -> None:
-        """After each step; `run.step` counts from 1. Overriding it synchronises every step."""
+        """After each step; `run.step` counts from 1, `run.loss` is the loss before it.
+
+        To look at θ and ∇L, or at every n-th step, call `run.observe` in `on_fit_start`.
+        """
 
     def on_validation(self, run: Run, row: dict[str, Any]) -> None:
         """After each epoch's measurements, before the row is recorded: it may add columns."""
@@ -39,6 +68,9 @@ class Callback:
 
     def on_fit_end(self, run: Run) -> None:
         """After the last step, also when training stopped early (not after an exception)."""
+
+    def on_fit_exit(self, run: Run) -> None:
+        """Clean up: training has ended, by an exception or otherwise."""
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep: numbers, strings, lists, dicts, NumPy arrays."""
@@ -76,8 +108,8 @@ class EarlyStopping(Callback):
 
     Raises
     ------
-    ValueError
-        Patience below 1, or a negative smallest improvement.
+    ValueError, TypeError
+        Patience below 1, or a smallest improvement that is negative or no finite number.
     KeyError
         At the first epoch: there is no such column.
 
@@ -94,13 +126,11 @@ class EarlyStopping(Callback):
         smaller_is_better: bool | None = None,
         restore_best: bool = True,
     ):
-        if patience < 1:
-            raise ValueError(f"patience is {patience}; expected at least 1 epoch")
-        if smallest_improvement < 0:
-            raise ValueError(f"smallest_improvement is {smallest_improvement}; expected ≥ 0")
-        self.monitor = monitor
-        self.patience = patience
-        self.smallest_improvement = smallest_improvement
+        self.monitor = check_text(monitor, "monitor")
+        self.patience = check_whole(patience, "patience")
+        self.smallest_improvement = check_number(
+            smallest_improvement, "smallest_improvement", least=0
+        )
         self.smaller_is_better = _smaller_is_better(monitor, smaller_is_better)
         self.restore_best = restore_best
         self._forget()
@@ -116,11 +146,12 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
         """Compare with the best so far."""
-        gain = self.best - _watched(self, row)
+        value = _watched(self, row)
+        gain = self.best - value
         if not self.smaller_is_better:
             gain = -gain
         if gain > self.smallest_improvement:
-            self.best, self.best_epoch = row[self.monitor], run.epoch
+            self.best, self.best_epoch = value, run.epoch
             if self.restore_best:
                 self._snapshot = run.vector.snapshot()
         elif run.epoch - self.best_epoch >= self.patience:
@@ -200,7 +231,7 @@ class ReduceOnPlateau(Callback):
         minimum: float = 0.0,
         smaller_is_better: bool | None = None,
     ):
-        self.monitor = monitor
+        self.monitor = check_text(monitor, "monitor")
         self.rule = on_plateau(
             1.0,
             factor,
@@ -225,7 +256,7 @@ class ReduceOnPlateau(Callback):
 
     def on_epoch_start(self, run: Run) -> None:
         """Set the rate: after each cut, and after a checkpoint was resumed."""
-        run.stepper.scale_rate(self.scale)
+        run.scale_rate(self.scale)
 
     def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
         """Take the epoch into account."""
@@ -248,13 +279,19 @@ def _smaller_is_better(monitor: str, given: bool | None) -> bool:
 
 
 def _watched(callback: Any, row: dict[str, Any]) -> Any:
-    """Return the quantity that a callback watches."""
+    """Return the quantity that a callback watches, a number."""
     if callback.monitor not in row:
         raise KeyError(
             f"{type(callback).__name__} watches {callback.monitor!r}, but fit recorded "
             f"{', '.join(row)}; give fit validation data, or another monitor"
         )
-    return row[callback.monitor]
+    value = as_scalar(row[callback.monitor])
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(
+            f"{type(callback).__name__} watches {callback.monitor!r}, which is {value!r}; expected "
+            "a number"
+        )
+    return value
 
 
 class Progress(Callback):
@@ -264,13 +301,14 @@ class Progress(Callback):
     outputs of the book stay clean. ``NNBOOK_PROGRESS=0`` turns it off everywhere.
     """
 
-    def __init__(self) -> None:
-        self._bar: Any = None
+    of_run = ("_bar",)
+    order = 200  # it shows what the others have measured
+    _bar: Any = None
 
     @staticmethod
     def wanted() -> bool:
-        """Tell whether somebody is there to look."""
-        if os.environ.get("NNBOOK_PROGRESS") == "0":
+        """Tell whether somebody is there to look, and tqdm to draw."""
+        if os.environ.get("NNBOOK_PROGRESS") == "0" or importlib.util.find_spec("tqdm") is None:
             return False
         return sys.stderr.isatty() or "ipykernel" in sys.modules
 
@@ -288,8 +326,8 @@ class Progress(Callback):
             self._bar.set_postfix(shown)
             self._bar.update()
 
-    def close(self) -> None:
-        """Remove the bar; `fit` calls it even after an exception."""
+    def on_fit_exit(self, run: Run) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

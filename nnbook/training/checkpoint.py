@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as onp
 
+from nnbook._arguments import check_file, check_flag, check_whole
 from nnbook.training.callbacks import Callback
+from nnbook.training.identity import identity_of
 
 if TYPE_CHECKING:
     from nnbook.training.run import Run
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "CheckpointError", "CheckpointWarning", "load_tree", "save_tree"]
 
 _MAGIC = b"nnbook checkpoint 1\n"
+_ARRAY, _TUPLE = "$array", "$tuple"  # keys that stand for what JSON has not
+_MAY = (
+    "a checkpoint holds dicts with strings as keys, lists, tuples, numbers, strings, None and "
+    "NumPy arrays"
+)
 
 
 class CheckpointError(RuntimeError):
@@ -48,12 +56,13 @@ class Checkpoint(Callback):
 
     Raises
     ------
-    ValueError
-        `every` is below 1.
+    TypeError, ValueError
+        `every` is no whole number of at least 1. When `fit` starts: a callback's state, or an
+        optimizer's, holds what would not be the same when it is loaded.
     CheckpointError
-        When `fit` starts: the file belongs to another run (other data, seed, rule, network…), or
-        neither it nor the previous one can be read. When it saves: the disk refuses. What was
-        saved before is untouched.
+        When `fit` starts: the path is a folder, or in none; the file belongs to another run (other
+        data, seed, rule, network…), or neither it nor the previous one can be read. When it saves:
+        the disk refuses. What was saved before is untouched.
 
     Warns
     -----
@@ -63,27 +72,30 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1, resume: bool = True):
-        if every < 1:
-            raise ValueError(f"every is {every}; expected at least 1 epoch")
-        self.path = Path(path)
-        self.every = every
-        self.resume = resume
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"path is {path!r}; expected a path")
+        self.path = Path(path).expanduser()
+        self.every = check_whole(every, "every")
+        self.resume = check_flag(resume, "resume")
+
+    order = 100  # it saves what the callbacks before it have in memory
 
     def on_fit_start(self, run: Run) -> None:
         """Resume, if there is something to resume."""
-        if not self.path.parent.is_dir():
-            raise CheckpointError(
-                f"the folder {str(self.path.parent)!r} of the checkpoint does not exist; create it"
-            )
+        try:
+            check_file(self.path, "checkpoint")
+        except OSError as error:
+            raise CheckpointError(str(error)) from error
         if not os.access(self.path.parent, os.W_OK):
             raise CheckpointError(
                 f"the folder {str(self.path.parent)!r} of the checkpoint cannot be written to; "
                 "change its permissions, or give another path"
             )
+        _check_savable(run)
         saved = self._read() if self.resume else None
         if saved is None:
             return
-        mine, theirs = run.identity(), saved["identity"]
+        mine, theirs = identity_of(run), saved["identity"]
         different = [key for key in mine if mine[key] != theirs.get(key)]
         if different:
             what = "; ".join(f"{k} was {theirs.get(k)}, is {mine[k]}" for k in different)
@@ -119,7 +131,16 @@ class Checkpoint(Callback):
     def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
         """Save, if it is time."""
         if run.epoch % self.every == 0 or run.epoch == run.epochs or run.history.stopped:
-            save_tree(self.path, {"identity": run.identity(), "run": run.state()})
+            save_tree(self.path, {"identity": identity_of(run), "run": run.state()})
+
+
+def _check_savable(run: Run) -> None:
+    """Raise before any work what saving would raise."""
+    try:
+        state = run.state()
+    except Exception:  # a callback may have nothing to save before its first epoch
+        return
+    _without_arrays(state, {})
 
 
 def previous_of(path: Path) -> Path:
@@ -137,14 +158,20 @@ def save_tree(path: str | os.PathLike[str], tree: dict[str, Any]) -> None:
     path : path
         Where.
     tree : dict
-        What; keys are strings.
+        What; keys are strings. NumPy's numbers are loaded as Python's.
 
     Raises
     ------
+    TypeError, ValueError
+        The tree holds what would not be the same when it is loaded: a set, a key that is no string,
+        an array of objects…
     CheckpointError
-        The disk refuses; what was there before is untouched.
+        The path is a folder, or in none; the disk refuses. What was there before is untouched.
     """
-    path = Path(path)
+    try:
+        path = check_file(path, "checkpoint")
+    except OSError as error:
+        raise CheckpointError(str(error)) from error
     arrays: dict[str, onp.ndarray] = {}
     text = json.dumps(_without_arrays(tree, arrays)).encode()
     buffer = io.BytesIO()
@@ -160,8 +187,11 @@ def save_tree(path: str | os.PathLike[str], tree: dict[str, Any]) -> None:
         if path.exists():
             os.replace(path, previous_of(path))
         os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:  # an interrupt too must not leave half a file
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise CheckpointError(
             f"cannot write {path}: {error}. What was saved before is still there"
         ) from error
@@ -186,7 +216,7 @@ def load_tree(path: str | os.PathLike[str]) -> dict[str, Any]:
         The file is missing, no checkpoint, truncated or damaged.
     """
     try:
-        content = Path(path).read_bytes()
+        content = Path(path).expanduser().read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
     if not content.startswith(_MAGIC):
@@ -207,25 +237,35 @@ def load_tree(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _with_arrays(tree, arrays)
 
 
-def _without_arrays(tree: Any, arrays: dict[str, onp.ndarray]) -> Any:
-    """Replace every array by a reference, so that the rest is JSON."""
-    if isinstance(tree, onp.ndarray):
+def _without_arrays(tree: Any, arrays: dict[str, onp.ndarray], place: str = "") -> Any:
+    """Replace every array by a reference, so that the rest is JSON; refuse what would change."""
+    if type(tree) is onp.ndarray and not tree.dtype.hasobject:
         name = f"array{len(arrays)}"
         arrays[name] = tree
-        return {"$array": name}
-    if isinstance(tree, dict):
-        return {key: _without_arrays(value, arrays) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return [_without_arrays(value, arrays) for value in tree]
+        return {_ARRAY: name}
     if isinstance(tree, onp.generic):
-        return tree.item()
-    return tree
+        tree = tree.item()
+    if isinstance(tree, dict):
+        for key in tree:
+            if not isinstance(key, str):
+                raise TypeError(f"{place or 'the tree'} has the key {key!r}; {_MAY}")
+        if len(tree) == 1 and next(iter(tree)) in (_ARRAY, _TUPLE):
+            raise ValueError(f"{place or 'the tree'} has only the key {next(iter(tree))!r}; {_MAY}")
+        return {key: _without_arrays(v, arrays, f"{place}[{key!r}]") for key, v in tree.items()}
+    if type(tree) in (list, tuple):
+        items = [_without_arrays(v, arrays, f"{place}[{k}]") for k, v in enumerate(tree)]
+        return {_TUPLE: items} if isinstance(tree, tuple) else items
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    raise TypeError(f"{place or 'the tree'} is {tree!r}, a {type(tree).__name__}; {_MAY}")
 
 
 def _with_arrays(tree: Any, arrays: dict[str, onp.ndarray]) -> Any:
     if isinstance(tree, dict):
-        if tree.keys() == {"$array"}:
-            return arrays[tree["$array"]]
+        if tree.keys() == {_ARRAY}:
+            return arrays[tree[_ARRAY]]
+        if tree.keys() == {_TUPLE}:
+            return tuple(_with_arrays(tree[_TUPLE], arrays))
         return {key: _with_arrays(value, arrays) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_with_arrays(value, arrays) for value in tree]

@@ -7,6 +7,8 @@ from typing import Any, overload
 
 import numpy as onp
 
+from nnbook._arguments import as_scalar
+
 __all__ = ["History"]
 
 
@@ -22,6 +24,12 @@ class History(Sequence[dict[str, Any]]):
     ----------
     stopped : str
         Why training ended before its last epoch; empty if it did not.
+    status : str
+        "running", "finished" (all epochs), "stopped" (by a callback), "diverged" or "interrupted".
+    path : str
+        Which way was taken: "graph" (bound to memory), "recorded", "stack" or "objective".
+    reason : str
+        Why not a faster one; empty if it is the fastest.
 
     Examples
     --------
@@ -32,12 +40,22 @@ class History(Sequence[dict[str, Any]]):
     """
 
     def __init__(self, rows: Iterable[dict[str, Any]] = ()):
-        self._rows = [dict(row) for row in rows]
-        self.stopped = ""
+        self._rows: list[dict[str, Any]] = []
+        for row in rows:
+            self.append(row)
+        self.stopped, self.status = "", "finished"
+        self.path, self.reason = "", ""
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row at the end."""
-        self._rows.append(dict(row))
+        """Add a row at the end; arrays without axes in it become Python's numbers."""
+        self._rows.append({name: as_scalar(value) for name, value in row.items()})
+
+    def load(self, rows: Iterable[dict[str, Any]], stopped: str, status: str) -> None:
+        """Take over the rows of an earlier part of this run, and whether a callback stopped it."""
+        self._rows = []
+        for row in rows:
+            self.append(row)
+        self.stopped, self.status = stopped, "stopped" if status == "stopped" else "running"
 
     @property
     def columns(self) -> list[str]:
@@ -83,11 +101,13 @@ class History(Sequence[dict[str, Any]]):
         KeyError
             There is no such column.
         ValueError
-            The history is empty.
+            The history is empty, or the column has no number.
         """
         if not self._rows:
             raise ValueError("the history is empty: no epoch has been finished")
-        values = self[column]
+        values = self[column].astype(float)
+        if onp.isnan(values).all():
+            raise ValueError(f"{column} is NaN in all {len(self)} epochs; there is no best one")
         return self[int(onp.nanargmin(values) if smaller_is_better else onp.nanargmax(values))]
 
     def __repr__(self) -> str:

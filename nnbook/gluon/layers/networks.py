@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from nnbook._arguments import check_whole
 from nnbook.gluon import runtime
 from nnbook.gluon.layers import initializers
-from nnbook.gluon.layers.units import _size, nn
 from nnbook.gluon.layers.units import activation as make_activation
+from nnbook.gluon.layers.units import nn
 from nnbook.gluon.runtime import mx
 
 __all__ = ["mlp"]
@@ -83,8 +84,8 @@ def mlp(
     """
     if isinstance(hidden, int) or not hasattr(hidden, "__iter__"):
         raise TypeError(f"hidden is {hidden!r}; expected a list of sizes, such as [{hidden}]")
-    n_in, n_out = _size("n_in", n_in), _size("n_out", n_out)
-    sizes = [_size("a hidden layer's size", units) for units in hidden]
+    n_in, n_out = check_whole(n_in, "n_in"), check_whole(n_out, "n_out")
+    sizes = [check_whole(units, "a hidden layer's size") for units in hidden]
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout is {dropout!r}; expected a probability in [0, 1)")
     if dtype not in ("float32", "float64"):

@@ -9,28 +9,17 @@ units can hide a weight that is no number; watch the loss and the sums before th
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_whole
 from nnbook.gluon.layers.initializers import Constant
 from nnbook.gluon.runtime import mx
 
 nn = mx.gluon.nn
 
 __all__ = ["RBF", "Identity", "Maxout", "ScaledTanh", "activation", "recommended_targets"]
-
-
-def _size(name: str, value: Any) -> int:
-    """Return a size as an int; refuse what is not a whole number of at least one."""
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; expected a whole number") from None
-    if isinstance(value, bool) or size < 1:
-        raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
-    return size
 
 
 class Identity(mx.gluon.HybridBlock):
@@ -190,10 +179,10 @@ class Maxout(mx.gluon.HybridBlock):
     def __init__(
         self, units: int, pieces: int = 2, in_units: int = 0, dtype: str = "float32", **kwargs: Any
     ):
-        units, pieces = _size("units", units), _size("pieces", pieces)
+        units, pieces = check_whole(units, "units"), check_whole(pieces, "pieces")
         if pieces < 2:
             raise ValueError(f"pieces is {pieces}; expected at least 2 (1 is a linear layer)")
-        in_units = in_units and _size("in_units", in_units)
+        in_units = in_units and check_whole(in_units, "in_units")
         super().__init__(**kwargs)
         with self.name_scope():
             for _ in range(pieces):
@@ -251,7 +240,7 @@ class RBF(mx.gluon.HybridBlock):
         dtype: str = "float32",
         **kwargs: Any,
     ):
-        shape = (_size("units", units), _size("in_units", in_units))
+        shape = (check_whole(units, "units"), check_whole(in_units, "in_units"))
         if centres is not None and tuple(onp.shape(centres)) != shape:
             raise ValueError(f"centres have shape {onp.shape(centres)}; expected {shape}")
         widths = onp.array(math.sqrt(in_units) if width is None else width, dtype=float)
@@ -299,7 +288,7 @@ class RBF(mx.gluon.HybridBlock):
         x = onp.asarray(x.asnumpy() if hasattr(x, "asnumpy") else x, dtype=float)
         if x.ndim != 2:
             raise ValueError(f"x has shape {x.shape}; expected (n, in_units)")
-        if not 2 <= _size("units", units) <= len(x):
+        if not 2 <= check_whole(units, "units") <= len(x):
             raise ValueError(f"units is {units}; expected 2 to {len(x)}, the number of examples")
         rows = onp.random.default_rng(seed).choice(len(x), units, replace=False)
         centres = x[rows]

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import check_number, check_positive, check_whole
 from nnbook.gluon.deferred import complete
+from nnbook.gluon.examples import in_numpy_mode
 from nnbook.gluon.parameters import clone
 from nnbook.optim import Optimizer
 from nnbook.training.callbacks import Callback
-from nnbook.training.loop import check_sizes, fit
+from nnbook.training.fitting import fit
 from nnbook.training.run import DivergedError
 
 __all__ = ["RangeTest", "range_test"]
@@ -52,6 +54,7 @@ class RangeTest:
         return self.lowest / _MARGIN
 
 
+@in_numpy_mode
 def range_test(
     net: Any,
     train: tuple[Any, Any],
@@ -74,7 +77,8 @@ def range_test(
         η_t = η_{low} \left(η_{high} / η_{low}\right)^{t / (T - 1)}.
 
     At first nothing happens, then the loss falls, then it grows without bound. The test ends there:
-    when the smoothed loss is four times its smallest value, or not finite.
+    when the smoothed loss is four times its smallest value (a negative loss: has risen from there
+    by three times its size), or not finite.
 
     Parameters
     ----------
@@ -124,7 +128,7 @@ def range_test(
     True
     """
     _check(optimizer, low, high, steps, smoothing)
-    check_sizes(batch_size=batch_size)
+    batch_size = check_whole(batch_size, "batch_size")
     rates = low * (high / low) ** (onp.arange(steps) / (steps - 1))
     rule = replace(optimizer, learning_rate=lambda step: float(rates[min(step, steps - 1)]))
     recorder = _Recorder(steps, smoothing)
@@ -166,16 +170,22 @@ class _Recorder(Callback):
         self.smoothed.append(self._average / (1 - self.smoothing ** len(self.losses)))
         if len(self.losses) == self.steps:
             run.stop("the last step of the range test")
-        elif self.smoothed[-1] > _BROKEN * min(self.smoothed):
+        elif self.smoothed[-1] > self._limit():
             run.stop("the loss grows")
+
+    def _limit(self) -> float:
+        """Return the loss at which training has broken."""
+        lowest = min(self.smoothed)
+        if lowest >= 0:
+            return _BROKEN * lowest
+        # A loss that may be negative has no zero to compare with, but a size to begin with.
+        return lowest + (_BROKEN - 1) * max(-lowest, abs(self.smoothed[0]))
 
 
 def _check(optimizer: Any, low: float, high: float, steps: int, smoothing: float) -> None:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer is {optimizer!r}; expected a rule of nnbook.optim")
-    if not 0 < low < high < onp.inf:
-        raise ValueError(f"low is {low!r} and high {high!r}; expected 0 < low < high")
-    if isinstance(steps, bool) or not isinstance(steps, (int, onp.integer)) or steps < 10:
-        raise ValueError(f"steps is {steps!r}; expected a whole number of at least 10")
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing is {smoothing!r}; expected it in [0, 1), such as 0.9")
+    if not check_positive(low, "low") < check_positive(high, "high"):
+        raise ValueError(f"low is {low!r} and high {high!r}; expected low < high")
+    check_whole(steps, "steps", least=10)
+    check_number(smoothing, "smoothing", least=0, below=1)

@@ -1,72 +1,42 @@
 """The update rules of `nnbook.optim`, in place on NumPy memory.
 
 The pure rules allocate an array for every operation. These do the same arithmetic without, for the
-inner loop of `fit`; the tests hold each to its pure rule. A rule that is not here runs as it is.
+inner loop of `fit`; each belongs to a rule, as its ``kernel``, and the tests hold it to that rule.
+A rule without one runs as it is.
 """
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as onp
-from scipy.linalg.blas import daxpy, saxpy
 
-from nnbook.optim import Optimizer, State
-
-__all__ = ["update_in_place"]
+__all__ = ["adagrad", "adam", "momentum", "nesterov", "rmsprop", "sgd"]
 
 Array = onp.ndarray
 
 
-def update_in_place(
-    rule: Optimizer, theta: Array, gradient: Array, state: State, scratch: Array
-) -> State:
-    """Take one step of a rule, changing θ and the rule's buffers in place.
-
-    Parameters
-    ----------
-    rule : Optimizer
-        The rule.
-    theta, gradient : numpy.ndarray, shape (P,)
-        θ, changed; ∇L(θ), not changed.
-    state : State
-        The rule's state; its buffers are changed.
-    scratch : numpy.ndarray, shape (P,)
-        Overwritten.
-
-    Returns
-    -------
-    State
-        With the same buffers and the next step number.
-    """
-    kernel = _KERNELS.get(rule.name)
-    if kernel is None or rule.rule.__module__ != "nnbook.optim.rules":
-        step, state = rule.update(gradient, state, theta)
-        theta += step
-        return state
-    rate = rule.rate(state.step)
-    kernel(theta, gradient, state.buffers, scratch, rate, state.step, **rule.hyperparameters)
-    return State(state.step + 1, state.buffers)
-
-
-def _sgd(theta: Array, g: Array, buffers: tuple, s: Array, rate: Any, t: int) -> None:
+def sgd(theta: Array, g: Array, buffers: tuple, s: Array, rate: Any, t: int) -> None:
+    """θ ← θ − η g."""
     _add_scaled(theta, -rate, g, s)
 
 
-def _momentum(
+def momentum(
     theta: Array, g: Array, buffers: tuple, s: Array, rate: Any, t: int, momentum: float
 ) -> None:
+    """v ← μ v − η g, θ ← θ + v."""
     (v,) = buffers
     v *= momentum
     _add_scaled(v, -rate, g, s)
     theta += v
 
 
-def _nesterov(
+def nesterov(
     theta: Array, g: Array, buffers: tuple, s: Array, rate: Any, t: int, momentum: float
 ) -> None:
+    """θ ← θ − μ v + (1 + μ) v′, with v′ = μ v − η g."""
     (v,) = buffers
     v *= momentum
     theta -= v
@@ -74,24 +44,26 @@ def _nesterov(
     _add_scaled(theta, 1 + momentum, v, s)
 
 
-def _adagrad(
+def adagrad(
     theta: Array, g: Array, buffers: tuple, s: Array, rate: Any, t: int, eps: float
 ) -> None:
+    """s ← s + g², θ ← θ − η g / (√s + eps)."""
     (squares,) = buffers
     onp.multiply(g, g, out=s)
     squares += s
     _subtract_scaled(theta, g, squares, s, rate, 1.0, eps)
 
 
-def _rmsprop(
+def rmsprop(
     theta: Array, g: Array, buffers: tuple, s: Array, rate: Any, t: int, decay: float, eps: float
 ) -> None:
+    """s ← ρ s + (1 − ρ) g², θ ← θ − η g / (√s + eps)."""
     (squares,) = buffers
     _average(squares, onp.multiply(g, g, out=s), decay, s)
     _subtract_scaled(theta, g, squares, s, rate, 1.0, eps)
 
 
-def _adam(
+def adam(
     theta: Array,
     g: Array,
     buffers: tuple,
@@ -103,6 +75,7 @@ def _adam(
     eps: float,
     weight_decay: float | None = None,
 ) -> None:
+    """Averages of g and g², corrected; then, if it is asked for, decay apart from the gradient."""
     mean, squares = buffers
     _average(mean, g, beta1, s)
     _average(squares, onp.multiply(g, g, out=s), beta2, s)
@@ -114,7 +87,7 @@ def _adam(
 
 def _add_scaled(target: Array, factor: Any, x: Array, s: Array) -> None:
     """Do target ← target + factor · x, in one pass by BLAS where it can."""
-    axpy = _AXPY.get(target.dtype.char)
+    axpy = _axpy(target.dtype.char)
     if axpy is None or target.ndim != 1 or not isinstance(factor, float):
         onp.multiply(x, factor, out=s)
         target += s
@@ -141,16 +114,14 @@ def _subtract_scaled(
     theta -= s
 
 
-# SciPy's BLAS starts threads of its own unless it is told to use one, and they get into the way of
-# MXNet's.
-_AXPY = {"f": saxpy, "d": daxpy} if os.environ.get("OMP_NUM_THREADS") == "1" else {}
+@functools.cache
+def _axpy(kind: str) -> Any:
+    """Return BLAS's axpy for a dtype, or None.
 
-_KERNELS: dict[str, Callable[..., None]] = {
-    "sgd": _sgd,
-    "momentum": _momentum,
-    "nesterov": _nesterov,
-    "adagrad": _adagrad,
-    "rmsprop": _rmsprop,
-    "adam": _adam,
-    "adamw": _adam,
-}
+    SciPy's BLAS starts threads of its own unless it is told to use one, and they get into the way
+    of MXNet's; so this is asked when the first step is taken, once MXNet has been imported.
+    """
+    from scipy.linalg.blas import daxpy, saxpy  # a tenth of a second
+
+    alone = os.environ.get("OMP_NUM_THREADS") == "1"
+    return {"f": saxpy, "d": daxpy}.get(kind) if alone else None

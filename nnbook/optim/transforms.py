@@ -1,0 +1,307 @@
+"""Update rules made of others: one after the other, clipped, masked, scaled.
+
+Whatever has ``init(theta) -> state`` and ``update(gradient, state, theta) -> (step, state)`` is a
+rule, and a transform of gradients is one too: it returns the changed gradient for what comes after
+it. Nothing is changed in place, and a state may have any shape: numbers, arrays, tuples of them.
+
+>>> import numpy as np
+>>> from nnbook import optim
+>>> rule = optim.chain(optim.clip(1.0), optim.sgd(0.1))
+>>> theta = np.array([3.0, 4.0])
+>>> step, state = rule.update(theta, rule.init(theta), theta)
+>>> step
+array([-0.06, -0.08])
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as onp
+
+from nnbook._arguments import check_positive
+from nnbook.optim.base import State
+
+__all__ = [
+    "Rule",
+    "add_decay",
+    "chain",
+    "clip",
+    "clip_values",
+    "leaves",
+    "mask",
+    "rebuilt",
+    "scale",
+]
+
+
+class Rule:
+    """What all rules share. A rule that has no rate of its own says so by ``learning_rate = None``.
+
+    Attributes
+    ----------
+    learning_rate : float, array, callable or None
+        η, where the rule has one.
+    """
+
+    learning_rate: Any = None
+
+    def init(self, theta: Any) -> Any:
+        """Return the state before the first step."""
+        return ()
+
+    def update(self, gradient: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+        """Return the step, or the changed gradient, and the next state; nothing is changed."""
+        raise NotImplementedError
+
+    def apply(self, gradient: Any, state: Any, theta: Any, scratch: Any) -> Any:
+        """Take one step in place; return the next state."""
+        step, state = self.update(gradient, state, theta)
+        theta += step
+        return state
+
+    def rate(self, step: int) -> Any:
+        """Return the learning rate of a step; 1 for a rule without."""
+        return 1.0
+
+    def scaled(self, factor: float) -> Any:
+        """Return the same rule with its rate times a factor."""
+        return self
+
+
+@dataclass(frozen=True)
+class chain(Rule):
+    """Rules one after the other: the step of each is the gradient of the next.
+
+    Parameters
+    ----------
+    *rules : rule
+        Transforms such as `clip`, then a rule that makes steps, then what changes steps. At most
+        one has a learning rate.
+
+    Raises
+    ------
+    TypeError
+        Something that has no ``init`` and ``update``.
+    ValueError
+        No rule, or two with a learning rate: the second would descend along steps.
+
+    Examples
+    --------
+    >>> from nnbook import optim
+    >>> optim.chain(optim.clip(1.0), optim.adam(0.01))
+    chain(clip(norm=1.0), adam(0.01, beta1=0.9, beta2=0.999, eps=1e-08))
+    """
+
+    rules: tuple[Any, ...]
+
+    def __init__(self, *rules: Any):
+        for rule in rules:
+            _check_rule(rule)
+        rated = [rule for rule in rules if rule.learning_rate is not None]
+        if not rules or len(rated) > 1:
+            raise ValueError(
+                f"chain of {list(rules)}; expected rules of which at most one has a learning rate"
+            )
+        object.__setattr__(self, "rules", rules)
+
+    @property
+    def learning_rate(self) -> Any:  # type: ignore[override]
+        """η of the one rule that has a rate."""
+        rates = (rule.learning_rate for rule in self.rules)
+        return next((rate for rate in rates if rate is not None), None)
+
+    def init(self, theta: Any) -> State:
+        """Return every rule's state, and the number of steps."""
+        return State(0, tuple(rule.init(theta) for rule in self.rules))
+
+    def update(self, gradient: Any, state: State, theta: Any) -> tuple[Any, State]:
+        """Pass the gradient through every rule."""
+        states = []
+        for rule, own in zip(self.rules, state.buffers, strict=True):
+            gradient, own = rule.update(gradient, own, theta)
+            states.append(own)
+        return gradient, State(state.step + 1, tuple(states))
+
+    def rate(self, step: int) -> Any:
+        """Return the learning rate of a step."""
+        rated = [rule for rule in self.rules if rule.learning_rate is not None]
+        return rated[0].rate(step) if rated else 1.0
+
+    def scaled(self, factor: float) -> chain:
+        """Return the same chain with its rate times a factor."""
+        return chain(*(rule.scaled(factor) for rule in self.rules))
+
+    def __repr__(self) -> str:
+        return f"chain({', '.join(map(repr, self.rules))})"
+
+
+@dataclass(frozen=True)
+class clip(Rule):
+    """Shorten a gradient that is longer than a norm: g · min(1, c / ‖g‖).
+
+    Parameters
+    ----------
+    norm : float
+        c > 0, the largest length of the whole gradient.
+
+    References
+    ----------
+    Pascanu, Mikolov and Bengio (2013), On the difficulty of training recurrent neural networks.
+    """
+
+    norm: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "norm", check_positive(self.norm, "norm"))
+
+    def update(self, gradient: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+        """Return the gradient, shortened where it is too long."""
+        length = float((gradient * gradient).sum()) ** 0.5
+        return gradient * min(1.0, self.norm / length) if length > 0 else gradient, state
+
+
+@dataclass(frozen=True)
+class clip_values(Rule):
+    """Limit every entry of a gradient: g between −c and c.
+
+    Parameters
+    ----------
+    limit : float
+        c > 0.
+    """
+
+    limit: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limit", check_positive(self.limit, "limit"))
+
+    def update(self, gradient: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+        """Return the gradient with its entries limited."""
+        return gradient.clip(-self.limit, self.limit), state
+
+
+@dataclass(frozen=True)
+class scale(Rule):
+    """Multiply a gradient, or a step: by a number, or by one for each entry of θ.
+
+    Parameters
+    ----------
+    factor : float or array
+        What it is multiplied by; an array broadcasts against θ.
+    """
+
+    factor: Any
+
+    def update(self, gradient: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+        """Return the gradient, multiplied."""
+        return gradient * _as(self.factor, theta), state
+
+
+@dataclass(frozen=True)
+class mask(Rule):
+    """A rule for a part of θ; the rest stays as it is.
+
+    Parameters
+    ----------
+    rule : rule
+        What moves the part.
+    where : array of bool
+        Which entries of θ move; it broadcasts against θ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnbook import optim
+    >>> rule = optim.mask(optim.sgd(0.1), np.array([True, False]))
+    >>> theta = np.array([1.0, 1.0])
+    >>> theta + rule.update(theta, rule.init(theta), theta)[0]
+    array([0.9, 1. ])
+    """
+
+    rule: Any
+    where: Any
+
+    def __post_init__(self) -> None:
+        _check_rule(self.rule)
+
+    @property
+    def learning_rate(self) -> Any:  # type: ignore[override]
+        """η of the rule."""
+        return self.rule.learning_rate
+
+    def init(self, theta: Any) -> Any:
+        """Return the rule's state."""
+        return self.rule.init(theta)
+
+    def update(self, gradient: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+        """Return the rule's step where the mask lets it."""
+        where = _as(onp.asarray(self.where, dtype=float), theta)
+        step, state = self.rule.update(gradient * where, state, theta)
+        return step * where, state
+
+    def rate(self, step: int) -> Any:
+        """Return the learning rate of a step."""
+        return self.rule.rate(step)
+
+    def scaled(self, factor: float) -> mask:
+        """Return the same with the rule's rate times a factor."""
+        return mask(self.rule.scaled(factor), self.where)
+
+
+@dataclass(frozen=True)
+class add_decay(Rule):
+    """Weight decay as a part of the gradient: g + w θ, the gradient of ½ w ‖θ‖² beside the loss.
+
+    After a rule it is decoupled: ``chain(adam(η), add_decay(-η * w))`` is AdamW with a constant
+    rate.
+
+    Parameters
+    ----------
+    weight_decay : float
+        w.
+    where : array of bool, optional
+        Which entries of θ decay; by default all.
+    """
+
+    weight_decay: float
+    where: Any = None
+
+    def update(self, gradient: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+        """Return the gradient with the decay added."""
+        pull = self.weight_decay * theta
+        if self.where is not None:
+            pull = pull * _as(onp.asarray(self.where, dtype=float), theta)
+        return gradient + pull, state
+
+
+def _check_rule(rule: Any) -> None:
+    if not (hasattr(rule, "init") and hasattr(rule, "update")):
+        raise TypeError(f"{rule!r} is no update rule; expected init(theta) and update(g, state, θ)")
+
+
+def _as(factor: Any, theta: Any) -> Any:
+    """Bring a number or an array to the kind, dtype and device of θ."""
+    if not getattr(factor, "shape", ()):
+        return float(factor)
+    if isinstance(theta, onp.ndarray):
+        return onp.asarray(factor, dtype=theta.dtype)
+    found = onp.zeros_like(theta)  # MXNet's, on its device
+    found[...] = factor
+    return found
+
+
+def leaves(state: Any) -> list[Any]:
+    """Return the numbers and arrays of a state, depth first."""
+    if isinstance(state, (tuple, list)):
+        return [leaf for part in state for leaf in leaves(part)]
+    return [] if state is None else [state]
+
+
+def rebuilt(state: Any, values: list[Any]) -> Any:
+    """Return a state shaped like another, of other numbers and arrays; it uses up `values`."""
+    if isinstance(state, (tuple, list)):
+        parts = [rebuilt(part, values) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+    return None if state is None else values.pop(0)
