@@ -53,7 +53,7 @@ def check_whole(value: Any, name: str, least: int = 1, most: int | None = None) 
     """
     found = as_scalar(value)
     limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-    message = f"{name} is {value!r}; expected a whole number {limits}"
+    message = f"{name} is {found!r}; expected a whole number {limits}"
     if not _is_number(found, numbers.Integral):
         raise TypeError(message)
     if found < least or (most is not None and found > most):
@@ -91,7 +91,7 @@ def check_number(
         NaN, an infinity, or a number out of bounds.
     """
     found = as_scalar(value)
-    message = f"{name} is {value!r}; expected {_bounded(above, least, below, most)}"
+    message = f"{name} is {found!r}; expected {_bounded(above, least, below, most)}"
     if not _is_number(found, numbers.Real):
         raise TypeError(message)
     inside = (

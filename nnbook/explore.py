@@ -314,7 +314,7 @@ def _draw_frames(
     kind, size = "", None
     for choice in choices:
         figure = draw_figure(draw, choice)
-        inches = tuple(figure.get_size_inches())
+        inches = tuple(figure.get_size_inches().tolist())
         if size not in (None, inches):
             close(figure)
             raise ValueError(f"the frame for {choice} measures {inches} inches, expected {size}")

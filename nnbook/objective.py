@@ -121,6 +121,10 @@ class FunctionObjective:
         # A new array: who kept the old one, to come back to it, keeps its values.
         self._theta = values.astype(self._theta.dtype, copy=True)
 
+    def identity(self) -> list[Any]:
+        """Return what tells this objective from others: its functions and its layout."""
+        return [self._loss, self._gradient, self.shapes, self.examples]
+
     def loss(self, rows: Any = None) -> float:
         """Return L(θ) of some rows, by default of all."""
         value = self._loss(*self._arguments(rows))

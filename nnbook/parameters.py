@@ -7,6 +7,12 @@ so an in-place change of θ changes the network and `backward()` fills the gradi
 A model of any other framework is a vector by `nnbook.objective`.
 """
 
-from nnbook.gluon.parameters import LostViewError, ParameterVector, clone, host_view
+from nnbook.gluon.copies import clone
+from nnbook.gluon.parameters import (
+    LostViewError,
+    ParameterVector,
+    host_view,
+    named_parameters,
+)
 
-__all__ = ["LostViewError", "ParameterVector", "clone", "host_view"]
+__all__ = ["LostViewError", "ParameterVector", "clone", "host_view", "named_parameters"]

@@ -701,7 +701,7 @@ REFUSED = {
     "a population of seeds in words": (
         lambda: population.fit_population([mlp()], (X, Y), loss=softmax, optimizer=optim.sgd(0.1),
                                           seeds=["a"]),
-        TypeError, "a seed is 'a'; expected",
+        TypeError, r"seeds\[0\] is 'a'; expected",
     ),
     "half a step of warm-up": (lambda: schedules.warmup(0.1, 0.5), TypeError, "steps is 0.5; expe"),
     "compressed IDX": (

@@ -370,7 +370,7 @@ OTHERS = {
     ),
     "data": ({"train": (X + 1, Y)}, r"data was \(40, 4\) \w+ \w+, is \(40, 4\)"),
     "labels": ({"train": (X, 2 - Y)}, "data was"),
-    "shuffling": ({"shuffle": False}, "shuffle was True, is False"),
+    "shuffling": ({"shuffle": False}, "order was permuted, is None"),
     "loss": ({"loss": losses.hinge}, "loss was softmax_cross_entropy, is hinge"),
     "network": (
         {"net": layers.mlp(4, [7], 3, activation="tanh", dropout=0.2)},

@@ -99,7 +99,7 @@ def test_importing_plots_imports_neither_matplotlib_nor_the_rest_of_the_book():
         "import sys, nnbook; before = set(sys.modules); import nnbook.plots; "
         "new = set(sys.modules) - before; "
         "print(sorted(m for m in new if m.split('.')[0] in ('matplotlib', 'scipy') or "
-        "(m.startswith('nnbook') and not m.startswith('nnbook.plots'))))"
+        "(m.startswith('nnbook') and not m.startswith(('nnbook.plots', 'nnbook._')))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

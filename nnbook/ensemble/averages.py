@@ -10,8 +10,9 @@ from nnbook._arguments import check_flag, check_number, check_sizes, check_whole
 from nnbook._arrays import check_array
 from nnbook.data._transformer import Moments
 from nnbook.ensemble.base import Average
+from nnbook.gluon.copies import clone
 from nnbook.gluon.examples import home, in_numpy_mode, place
-from nnbook.gluon.parameters import blocks_of, clone
+from nnbook.gluon.parameters import blocks_of
 from nnbook.gluon.runtime import mx
 from nnbook.training.run import Run, Seen
 

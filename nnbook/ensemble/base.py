@@ -9,8 +9,9 @@ from typing import Any
 import numpy as onp
 
 from nnbook._arguments import check_text, check_whole
+from nnbook.gluon.copies import clone
 from nnbook.gluon.examples import Examples
-from nnbook.gluon.parameters import ParameterVector, clone, host_view
+from nnbook.gluon.parameters import ParameterVector, host_view
 from nnbook.training import Callback
 from nnbook.training.run import Run, Seen
 

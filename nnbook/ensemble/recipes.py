@@ -257,7 +257,7 @@ def _parameters(checkpoint: Any) -> tuple[dict[str, Any], str]:
     if isinstance(checkpoint, (str, os.PathLike)):
         tree = load_tree(checkpoint)
         try:
-            return tree["run"]["parameters"], tree["identity"]["network"]
+            return tree["run"]["parameters"], tree["identity"]["network"]["shown"]
         except KeyError:
             raise CheckpointError(
                 f"{checkpoint} holds no training run; read it with what wrote it"

@@ -191,6 +191,10 @@ class Examples:
                     )
         return onp.concatenate(parts)
 
+    def identity(self) -> str:
+        """Return what tells these data from others."""
+        return self.fingerprint()
+
     def fingerprint(self) -> str:
         """Return a checksum of the data."""
         x, y = self.x.asnumpy(), self.y.asnumpy()

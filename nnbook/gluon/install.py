@@ -26,7 +26,9 @@ CPU_WHEEL = "mxnet"
 GPU_WHEELS = tuple(
     f"mxnet-cu{version}" for version in (100, 101, 102, 110, 112, 113, 114, 115, 116, 117)
 )
-INSTALL_CPU = 'python -m pip install "mxnet==1.9.1"'
+# Its wheel asks for NumPy 1, which has no wheels for these Pythons; with nnbook it works on NumPy 2.
+_APART = " --no-deps" if sys.version_info >= (3, 13) else ""
+INSTALL_CPU = f'python -m pip install{_APART} "mxnet==1.9.1"'
 INSTALL_GPU = 'python -m pip install "nnbook[gpu]"'
 
 # What libmxnet.so of the CUDA 11 wheels links against, each after the libraries it needs itself.
@@ -311,7 +313,7 @@ def explain(error: BaseException) -> str:
     if "libgomp" in text or "libquadmath" in text:
         return (
             f"MXNet misses a library of the system ({error}). "
-            "Run: apt-get install libgomp1 libquadmath0  or your system's equivalent."
+            "Run: apt-get install libgomp1  or your system's equivalent."
         )
     if any(library in text for library in ("libarmpl", "libamath", "libastring")):
         return (

@@ -69,6 +69,7 @@ def _load_as(path: Path, name: str) -> bool:
     try:
         with open(copy, "wb", closefd=False) as file:
             file.write(content.replace(own, alias.ljust(len(own), b"\0")))
-        return _loads(f"/proc/self/fd/{copy}")
+        # By its own name too: the loader knows an earlier library of this path, and says yes.
+        return _loads(f"/proc/self/fd/{copy}") and _loads(name)
     finally:
         os.close(copy)

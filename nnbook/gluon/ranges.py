@@ -9,9 +9,9 @@ from typing import Any
 import numpy as onp
 
 from nnbook._arguments import check_number, check_positive, check_whole
+from nnbook.gluon.copies import clone
 from nnbook.gluon.deferred import complete
 from nnbook.gluon.examples import in_numpy_mode
-from nnbook.gluon.parameters import clone
 from nnbook.optim import Optimizer
 from nnbook.training.callbacks import Callback
 from nnbook.training.fitting import fit

@@ -1,19 +1,4 @@
-"""Make Apache MXNet usable: import it, seed it, choose a device. `nnbook.runtime` is its name.
-
-Importing this module, as ``import nnbook`` does, imports MXNet and switches it to its NumPy
-interface. It changes what is listed here, which outlasts the import, and nothing else:
-
-- Environment variables that MXNet reads once, each only if it was not set before the import:
-  ``OMP_NUM_THREADS=1`` (unless ``MXNET_OMP_MAX_THREADS`` is set), because more threads make small
-  nets slower, and with it ``GOMP_SPINCOUNT=10000``; ``MXNET_ENGINE_TYPE=NaiveEngine``, on one
-  thread of a CPU build, because small operations cost less when they need not change threads;
-  ``MXNET_SUBGRAPH_VERBOSE=0``. Training uses more threads for large steps by itself (`threads`),
-  unless you set their number.
-- MXNet's own modules see a copy of NumPy's namespace with the name ``bool``, which NumPy 1.24
-  removed and MXNet still reads. NumPy itself is left as it was.
-- The NumPy interface is on, in the importing thread. Other threads switch it on by
-  `use_numpy_mode`.
-"""
+"""Make Apache MXNet usable: import it, seed it, choose a device. `nnbook.runtime` is its name."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nnbook.gluon.parameters import ParameterVector, blocks_of, clone
+from nnbook.gluon.copies import clone
+from nnbook.gluon.parameters import ParameterVector, blocks_of
 from nnbook.gluon.runtime import mx
 
 __all__ = ["NotTraceable", "draws", "operators_of", "recorded", "trace", "without_dropout"]

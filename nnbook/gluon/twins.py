@@ -10,12 +10,12 @@ from typing import Any
 import numpy as onp
 
 from nnbook.findings import Finding
+from nnbook.gluon.copies import clone
 from nnbook.gluon.examples import Examples
 from nnbook.gluon.parameters import (
     ParameterVector,
     blocks_of,
     check_ready,
-    clone,
     host_view,
     named_parameters,
 )

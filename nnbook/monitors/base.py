@@ -199,7 +199,8 @@ class EpochMonitor(Monitor):
 
 def norm(values: onp.ndarray) -> float:
     """Return ‖values‖, also where its square overflows or underflows in float32."""
-    square = float(onp.dot(values, values))
+    with onp.errstate(over="ignore"):
+        square = float(onp.dot(values, values))
     if 1e-30 < square < float("inf"):
         return square**0.5
     return float(onp.linalg.norm(values.astype("float64")))

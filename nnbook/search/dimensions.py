@@ -116,44 +116,25 @@ class Dimension:
             return [round(middle) if self.integer else float(middle)]
         spaced = (onp.geomspace if self.log else onp.linspace)(self.low, self.high, count)
         if self.integer:
-            return sorted({round(float(value)) for value in spaced})
-        return [float(f"{value:.12g}") for value in spaced[:-1]] + [self.high]  # 0.1, not 0.0999…
+            return sorted({self.low, *(round(float(value)) for value in spaced[1:-1]), self.high})
+        inner = [float(f"{value:.12g}") for value in spaced[1:-1]]  # 0.1, not 0.0999…
+        return [self.low, *(min(max(value, self.low), self.high) for value in inner), self.high]
 
-    @property
-    def labels(self) -> list[Any]:
-        """The choices as Optuna stores them: a tuple goes by its text."""
-        return [str(choice) if isinstance(choice, tuple) else choice for choice in self.choices]
-
-    def suggest(self, name: str, trial: Any) -> Any:
-        """Let a trial of Optuna choose a value.
+    def restored(self, value: Any) -> Any:
+        """Return a value as `at` and `points` give it, after a file or an array has held it.
 
         Parameters
         ----------
-        name : str
-            The dimension's name.
-        trial : optuna.trial.Trial
-            Who chooses.
+        value : float, int or a choice
+            Of the dimension, as a number of another kind perhaps: 16.0 for 16.
 
         Returns
         -------
         float, int or a choice
         """
         if self.choices:
-            return self.from_optuna(trial.suggest_categorical(name, self.labels))
-        if self.integer:
-            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
-        return trial.suggest_float(name, self.low, self.high, log=self.log)
-
-    def to_optuna(self, value: Any) -> Any:
-        """Return the value as Optuna stores it."""
-        return str(value) if isinstance(value, tuple) else value
-
-    def from_optuna(self, stored: Any) -> Any:
-        """Return the value that Optuna stored."""
-        for label, choice in zip(self.labels, self.choices, strict=True):
-            if same_value(label, stored):
-                return choice
-        return stored
+            return next((choice for choice in self.choices if same_value(choice, value)), value)
+        return int(value) if self.integer else float(value)
 
     def widened(self, lower: bool, by: float) -> Dimension:
         """Return the dimension with one end moved outwards.
@@ -170,20 +151,20 @@ class Dimension:
         Dimension
             Its range stays within its `limits`.
         """
-        low, high = self.low, self.high
+        old = self.low if lower else self.high
         if self.log:
-            factor = (high / low) ** by
-            low, high = (low / factor, high) if lower else (low, high * factor)
+            factor = (self.high / self.low) ** by
+            end = old / factor if lower else old * factor
         else:
-            step = by * (high - low)
-            low, high = (low - step, high) if lower else (low, high + step)
-        low, high = float(f"{low:.6g}"), float(f"{high:.6g}")  # 10, and not 9.999999999999998
+            step = by * (self.high - self.low)
+            end = old - step if lower else old + step
+        short = float(f"{end:.6g}")  # 10, and not 9.999999999999998
+        end = short if (short < old if lower else short > old) else end
         if self.integer:
-            low, high = math.floor(low), math.ceil(high)
-            low = max(1, low) if self.log else low
-        low, high = max(low, self.limits[0]), min(high, self.limits[1])
-        low, high = (int(low), int(high)) if self.integer else (float(low), float(high))
-        return replace(self, low=low, high=high) if lower else replace(self, high=high)
+            end = max(math.floor(end), int(self.log)) if lower else math.ceil(end)
+        end = max(end, self.limits[0]) if lower else min(end, self.limits[1])
+        end = int(end) if self.integer else float(end)
+        return replace(self, low=end) if lower else replace(self, high=end)
 
 
 def log(
@@ -214,11 +195,7 @@ def log(
     TypeError, ValueError
         No numbers, not finite, not positive, or not in order.
     """
-    _check_range(low, high, limits)
-    if low <= 0:
-        raise ValueError(f"low is {low!r}; a logarithmic range starts above 0")
-    limits = (max(0.0, limits[0]), limits[1]) if limits else (0, math.inf)
-    return Dimension(float(low), float(high), True, when=_condition(when), limits=limits)
+    return _range(low, high, when, limits, log=True)
 
 
 def linear(
@@ -248,10 +225,7 @@ def linear(
     TypeError, ValueError
         No numbers, not finite, or not in order.
     """
-    _check_range(low, high, limits)
-    return Dimension(
-        float(low), float(high), when=_condition(when), limits=limits or (-math.inf, math.inf)
-    )
+    return _range(low, high, when, limits)
 
 
 def integer(
@@ -284,16 +258,7 @@ def integer(
     TypeError, ValueError
         No whole numbers, or not in order.
     """
-    _check_range(low, high, limits)
-    if not all(isinstance(as_scalar(end), int) for end in (low, high)):
-        raise TypeError(f"the range is {low!r} to {high!r}; expected whole numbers")
-    if log and low < 1:
-        raise ValueError(f"low is {low}; a logarithmic range of integers starts at 1 or above")
-    if limits is None:
-        limits = (0 if log else -math.inf, math.inf)
-    return Dimension(
-        int(low), int(high), bool(log), integer=True, when=_condition(when), limits=limits
-    )
+    return _range(low, high, when, limits, log=bool(log), integer=True)
 
 
 def categorical(choices: Sequence[Any], *, when: Mapping[str, Any] | None = None) -> Dimension:
@@ -329,6 +294,8 @@ def categorical(choices: Sequence[Any], *, when: Mapping[str, Any] | None = None
                 f"a choice is {choice!r}; expected a string, a number, a boolean, None or a tuple "
                 "of these (choose by name, and look the object up where you use it)"
             )
+        if any(part != part for part in inner):
+            raise ValueError(f"a choice is {choice!r}; NaN stands for a value that is left out")
         if any(same_value(choice, other) for other in found[:k]):
             raise ValueError(f"choices has {choice!r} twice")
     return Dimension(choices=found, when=_condition(when))
@@ -346,11 +313,26 @@ def same_value(a: Any, b: Any) -> bool:
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
-def _check_range(low: Any, high: Any, limits: Any) -> None:
+def _range(
+    low: Any, high: Any, when: Any, limits: Any, *, log: bool = False, integer: bool = False
+) -> Dimension:
     if not check_number(low, "the range's low end") < check_number(high, "the range's high end"):
         raise ValueError(f"the range is {low!r} to {high!r}; expected low < high")
-    if limits is not None and not limits[0] <= low < high <= limits[1]:
-        raise ValueError(f"the range is {low!r} to {high!r}, beyond its limits {limits}")
+    if integer and not all(isinstance(as_scalar(end), int) for end in (low, high)):
+        raise TypeError(f"the range is {low!r} to {high!r}; expected whole numbers")
+    if log and low < 1 and integer:
+        raise ValueError(f"low is {low}; a logarithmic range of integers starts at 1 or above")
+    if log and low <= 0:
+        raise ValueError(f"low is {low!r}; a logarithmic range starts above 0")
+    least, most = (0 if log else -math.inf, math.inf)
+    if limits is not None:
+        if not limits[0] <= low < high <= limits[1]:
+            raise ValueError(f"the range is {low!r} to {high!r}, beyond its limits {limits}")
+        least, most = max(least, as_scalar(limits[0])), as_scalar(limits[1])
+    kind = int if integer else float
+    return Dimension(
+        kind(low), kind(high), log, integer, when=_condition(when), limits=(least, most)
+    )
 
 
 def _condition(when: Mapping[str, Any] | None) -> dict[str, list[Any]]:

@@ -53,8 +53,8 @@ def borders(results: Results, *, share: float = 0.05, top: int = 1) -> list[Bord
     share : float
         What counts as the end: this part of the range, on its scale, in (0, 0.5).
     top : int
-        How many of the best rows to look at. More than half of those in which the dimension means
-        something must lie at the same end.
+        How many of the best configurations to look at (of several seeds the means count). More than
+        half of those in which the dimension means something must lie at the same end.
 
     Returns
     -------
@@ -80,9 +80,9 @@ def borders(results: Results, *, share: float = 0.05, top: int = 1) -> list[Bord
     )
     """
     share, top = check_number(share, "share", above=0, below=0.5), check_whole(top, "top")
-    best = results.complete.sorted[: min(top, len(results))]
-    if not len(best):
+    if not len(results.complete):
         raise ValueError(f"none of the {len(results)} trials is complete; there is no best")
+    best = results._of_configurations().complete.sorted[:top]
     found = []
     for name, dimension in results.space.items():
         if dimension.choices:

@@ -94,7 +94,9 @@ class Results(Sequence[dict[str, Any]]):
         inner = [name for name in measured if name not in (*space, *RESERVED)]
         first, last = RESERVED[:2], RESERVED[3:]
         names = [*first, *space, "value", *inner, *last]
-        columns = {n: _column([row.get(n) for row in rows], text=n in last[:2]) for n in names}
+        apart = {n for n, one in space.items() if len({type(choice) for choice in one.choices}) > 1}
+        apart |= {"state", "error"}
+        columns = {n: _column([row.get(n) for row in rows], apart=n in apart) for n in names}
         return cls(columns, space, smaller_is_better, planned)
 
     def __len__(self) -> int:
@@ -113,12 +115,18 @@ class Results(Sequence[dict[str, Any]]):
                 raise KeyError(f"there is no column {key!r}; there are {', '.join(self.columns)}")
             return self.columns[key]
         if isinstance(key, (int, onp.integer)):
-            return {n: _of_python(column[key]) for n, column in self.columns.items()}
+            return {n: self._value(n, column[key]) for n, column in self.columns.items()}
         picked = {n: column[key].copy() for n, column in self.columns.items()}
         return Results(picked, self.space, self.smaller_is_better, self.planned)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[k] for k in range(len(self)))
+
+    def _value(self, name: str, value: Any) -> Any:
+        """Return a cell as Python's object; a hyperparameter as it was asked for."""
+        value = _of_python(value)
+        left_out = value is None or value != value
+        return value if left_out or name not in self.space else self.space[name].restored(value)
 
     def configuration(self, row: int) -> dict[str, Any]:
         """Return the hyperparameters of a row, without those left out.
@@ -132,12 +140,13 @@ class Results(Sequence[dict[str, Any]]):
         -------
         dict
         """
+        return self._configuration(self[row])
+
+    def _configuration(self, values: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        values = self[row]
         for name in self.space:
             if self.space.is_active(name, found):
-                value = values[name]
-                found[name] = int(value) if self.space[name].integer else value
+                found[name] = values[name]
         return found
 
     @property
@@ -153,12 +162,41 @@ class Results(Sequence[dict[str, Any]]):
 
     @property
     def best(self) -> dict[str, Any]:
-        """The row with the best value."""
+        """The row of the best configuration: the mean over its seeds, as `over_seeds` has it.
+
+        With one seed each it is the row itself. A configuration that has not yet been evaluated with
+        as many seeds as others does not count.
+        """
+        table = self._of_configurations()
+        if len(self.complete) and not len(table.complete):
+            raise ValueError(
+                "no configuration has a value for each of its seeds; the best single row is "
+                "best_row"
+            )
+        return (table if len(table) else self).best_row
+
+    @property
+    def best_row(self) -> dict[str, Any]:
+        """The row with the best value: of several seeds the luckiest."""
         if not len(self.complete):
             raise ValueError(
                 f"none of the {len(self)} trials is complete{self._first_error()}; there is no best"
             )
         return self.sorted[0]
+
+    def _of_configurations(self) -> Results:
+        """One row a configuration: itself or, with several seeds, the mean of those complete."""
+        if len(self._groups()) == len(self):
+            return self
+        means = self.over_seeds().complete
+        return means[means["seeds"] == means["seeds"].max()] if len(means) else means
+
+    def _groups(self) -> list[list[int]]:
+        """The rows of each configuration; tables put together may share the trials' numbers."""
+        groups: dict[Any, list[int]] = {}
+        for k, trial in enumerate(self["trial"].tolist()):
+            groups.setdefault((trial, repr(self.configuration(k))), []).append(k)
+        return list(groups.values())
 
     def _first_error(self) -> str:
         errors = [error for error in self["error"] if error]
@@ -174,8 +212,7 @@ class Results(Sequence[dict[str, Any]]):
             deviation of the value over them. A configuration of which one seed has no value has
             none.
         """
-        numbers = self["trial"]
-        rows = [self._mean(self[numbers == number]) for number in dict.fromkeys(numbers.tolist())]
+        rows = [self._mean(self[rows]) for rows in self._groups()]
         table = Results.from_rows(
             rows, self.space, smaller_is_better=self.smaller_is_better, planned=len(rows)
         )
@@ -223,9 +260,9 @@ class Results(Sequence[dict[str, Any]]):
             In memory; its trials have the same parameters and values.
         """
         require("optuna", extra="search")
-        from nnbook.search.study import rebuild
+        from nnbook.search.with_optuna import study_of
 
-        return rebuild(self)
+        return study_of(self)
 
     # ------------------------------------------------------------------ what is shown
 
@@ -238,9 +275,12 @@ class Results(Sequence[dict[str, Any]]):
         )
         text = f"{len(self)} of {self.planned} rows: {counts or 'nothing yet'}"
         if "complete" in states:
-            best = self.sorted.configuration(0)
-            where = ", ".join(f"{name}={_shown(value)}" for name, value in best.items())
-            text += f"; best value {_shown(self.best['value'])} at {where}"
+            means = self._of_configurations()
+            best = (means if len(means.complete) else self).best_row
+            names = self._configuration(best).items()
+            where = ", ".join(f"{name}={_shown(value)}" for name, value in names)
+            text += f"; best value {_shown(best['value'])} at {where}"
+            text += f", the mean of {best['seeds']} seeds" if "seeds" in best else ""
         return f"Results({text})"
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
@@ -264,10 +304,15 @@ class Results(Sequence[dict[str, Any]]):
         return html_table(*self._cells(), caption=self._summary())
 
 
-def _column(values: list[Any], *, text: bool) -> onp.ndarray:
-    """Numbers as numbers, everything else (also booleans: one may be missing) as objects."""
-    kinds = {type(value) for value in values} - {type(None)}
-    if text or not kinds <= {int, float} or (values and not kinds):
+def _column(values: list[Any], *, apart: bool) -> onp.ndarray:
+    """Numbers as numbers where that keeps them apart and exact; everything else as objects.
+
+    So are booleans: one may be missing.
+    """
+    there = [value for value in values if value is not None]
+    kinds = {type(value) for value in there}
+    exact = all(abs(value) <= 2**53 for value in there if type(value) is int)
+    if apart or not exact or not kinds <= {int, float} or (values and not kinds):
         column = onp.empty(len(values), dtype=object)
         column[:] = values
         return column

@@ -1,4 +1,4 @@
-"""Grid and random search: which configurations, and running them."""
+"""Searches: which configurations to evaluate, and running them."""
 
 from __future__ import annotations
 
@@ -12,42 +12,44 @@ from typing import Any
 import numpy as onp
 
 from nnbook._arguments import check_seed, check_whole
-from nnbook._optional import require
-from nnbook.search.outcomes import Outcome, outcome_of
+from nnbook.search.log import Log
 from nnbook.search.results import Results
 from nnbook.search.space import Space
+from nnbook.search.trials import trial_of
 from nnbook.training import Progress
 
 __all__ = ["GridSearch", "RandomSearch", "Search"]
 
 Evaluate = Callable[[dict[str, Any], int], Any]
 EvaluateMany = Callable[[list[dict[str, Any]], list[int]], Sequence[Any]]
+Errors = type[Exception] | tuple[type[Exception], ...]
+Asked = tuple[int, int]  # a configuration's number, and a seed
 
 
 class Search:
-    """What all searches share. A subclass says which configurations there are."""
+    """What all searches share. A subclass says which configuration comes next.
+
+    It has a space, seeds, a `size`, and an `ask` that may look at what came out so far.
+    """
 
     space: Space
     seeds: tuple[int, ...]
     smaller_is_better: bool
 
     @property
-    def configurations(self) -> list[dict[str, Any]]:
-        """Every configuration, in the order of its evaluation."""
-        return [self.configuration(trial) for trial in range(self.size)]
-
-    @property
     def size(self) -> int:
         """How many configurations there are."""
         raise NotImplementedError
 
-    def configuration(self, trial: int) -> dict[str, Any]:
-        """Return one configuration.
+    def ask(self, trial: int, log: Log) -> dict[str, Any]:
+        """Choose a configuration; asked once for each number.
 
         Parameters
         ----------
         trial : int
             Its number, from 0 on.
+        log : nnbook.search.log.Log
+            ``log.trials`` has what came out so far, ``log.asked`` the configurations chosen.
 
         Returns
         -------
@@ -64,7 +66,7 @@ class Search:
         """
         return {
             "search": type(self).__name__,
-            "space": [[name, repr(dimension)] for name, dimension in self.space.items()],
+            "space": {name: repr(dimension) for name, dimension in self.space.items()},
             "seeds": list(self.seeds),
             "smaller_is_better": self.smaller_is_better,
         }
@@ -74,6 +76,7 @@ class Search:
         evaluate: Evaluate | None = None,
         *,
         evaluate_many: EvaluateMany | None = None,
+        catch: Errors = FloatingPointError,
         batch: int = 64,
         path: str | os.PathLike[str] | None = None,
         progress: bool = True,
@@ -87,35 +90,39 @@ class Search:
 
         Parameters
         ----------
-        evaluate : callable, optional
+        evaluate : callable
             ``evaluate(configuration, seed)`` returns the value, or a dict with a "value" and
-            further measures (numbers, strings, booleans).
-        evaluate_many : callable, optional
+            further measures (numbers, strings, booleans). A `TrainPopulation` may stand here too.
+        evaluate_many : callable
             Instead: ``evaluate_many(configurations, seeds)`` returns such results for a list of
             configurations and the list of their seeds, in this order; an exception as one of the
             results says that this one failed. `TrainPopulation` is one.
+        catch : exception or tuple of exceptions
+            What a trial may fail with: it is recorded, and the search goes on. By default
+            divergence. Any other exception ends the search; what raised it leaves no trace in the
+            file and is evaluated again when the search is.
         batch : int
             How many rows `evaluate_many` gets at once.
         path : str or Path, optional
-            The file of the search, a journal that Optuna can read too.
+            The file of the search.
         progress : bool
             Show a progress bar where somebody is there to look.
 
         Returns
         -------
         Results
-            A row for each configuration and seed. An exception and a value that is not finite are
-            recorded, and the search goes on.
+            A row for each configuration and seed. A value that is not finite is recorded, too.
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             The file belongs to another search, or is damaged; the evaluation returned nothing that
             a table can hold.
         RuntimeError
             Another process runs the search of this file.
-        KeyboardInterrupt
-            Its attribute ``results`` has the rows so far.
+        Exception
+            What the evaluation raised, and KeyboardInterrupt: its attribute ``results`` has the
+            rows so far.
 
         Warns
         -----
@@ -132,32 +139,25 @@ class Search:
         >>> len(results), results.best["value"] < 0.01
         (60, True)
         """
+        if getattr(evaluate, "evaluates_many", False) and evaluate_many is None:
+            evaluate, evaluate_many = None, evaluate  # type: ignore[assignment]
         if (evaluate is None) == (evaluate_many is None):
             raise TypeError("expected either evaluate or evaluate_many")
-        batch = check_whole(batch, "batch")
-        require("optuna", extra="search")
-        from nnbook.search.study import Planned, open_study
-
-        total = self.size * len(self.seeds)
-        sampler = Planned(lambda number: self.configuration(number // len(self.seeds)), self.space)
-        with open_study(path, sampler, self.space, self.identity()) as study:
-            pending = study.pending(total)
-            size = 1 if evaluate_many is None else batch
+        catch, batch = _check_catch(catch), check_whole(batch, "batch")
+        many = evaluate_many or (
+            lambda configurations, seeds: [evaluate(configurations[0], *seeds)]
+        )  # type: ignore[misc]
+        with Log(path, self.identity()) as log:
+            asked: list[Asked] = []
             try:
-                for numbers in _shown_progress(pending, size, total, progress):
-                    asked = study.ask(numbers)
-                    configurations = [one.configuration for one in asked]
-                    seeds = [self.seeds[one.number % len(self.seeds)] for one in asked]
-                    if evaluate is not None:
-                        outcomes = [_outcome(evaluate, configurations[0], seeds[0], self.space)]
-                    else:
-                        outcomes = _outcomes(evaluate_many, configurations, seeds, self.space)
-                    study.tell(asked, outcomes)
-            except KeyboardInterrupt as stop:
-                study.flush()
-                stop.results = self._table(study.finished(), total)  # type: ignore[attr-defined]
+                for asked in self._pending(log, 1 if evaluate_many is None else batch, progress):
+                    self._evaluate(asked, many, catch, log)
+            except BaseException as stop:
+                stop.results = self._table(log)  # type: ignore[attr-defined]
+                if len(asked) == 1 and hasattr(stop, "add_note"):  # Python 3.11
+                    stop.add_note(f"while evaluating {log.asked[asked[0][0]]}, seed {asked[0][1]}")
                 raise
-            results = self._table(study.finished(), total)
+            results = self._table(log)
         if not len(results.complete):
             again = "" if path is None else f"; delete {path} before you try again"
             warnings.warn(
@@ -167,22 +167,97 @@ class Search:
             )
         return results
 
-    def _table(
-        self, finished: Sequence[tuple[int, dict[str, Any], Outcome]], total: int
-    ) -> Results:
-        rows = []
-        for number, configuration, outcome in finished:
-            trial, k = divmod(number, len(self.seeds))
-            row = {"trial": trial, "seed": self.seeds[k], **configuration, "value": outcome.value}
-            row |= {"state": outcome.state, "error": outcome.error, "seconds": outcome.seconds}
-            rows.append(row | outcome.measures)
+    def _pending(self, log: Log, size: int, progress: bool) -> Iterator[list[Asked]]:
+        """Yield what has no result yet, so many at a time, and show how far the search is."""
+        done = {(one.trial, one.seed) for one in log.trials}
+        every = [(trial, seed) for trial in range(self.size) for seed in self.seeds]
+        pending = [asked for asked in every if asked not in done]
+        bar = None
+        if progress and Progress.wanted():
+            from tqdm.auto import tqdm
+
+            bar = tqdm(total=len(every), initial=len(done), unit="trial", leave=False)
+        try:
+            for start in range(0, len(pending), size):
+                asked = pending[start : start + size]
+                for trial, _ in asked:
+                    if trial not in log.asked:
+                        log.asked[trial] = self.ask(trial, log)
+                yield asked
+                if bar is not None:
+                    bar.update(len(asked))
+        finally:
+            if bar is not None:
+                bar.close()
+
+    def _evaluate(self, asked: list[Asked], many: EvaluateMany, catch: Any, log: Log) -> None:
+        """Evaluate trials together and record them; if that raises, one by one, to find which."""
+        started = time.perf_counter()
+        configurations = [log.asked[trial] for trial, _ in asked]
+        try:
+            returned = list(many([dict(c) for c in configurations], [seed for _, seed in asked]))
+        except catch as error:
+            if len(asked) > 1:
+                for one in asked:
+                    self._evaluate([one], many, catch, log)
+                return
+            returned = [error]
+        if len(returned) != len(asked):
+            raise ValueError(
+                f"evaluate_many returned {len(returned)} results for {len(asked)} configurations"
+            )
+        each, found, wrong = (time.perf_counter() - started) / len(asked), [], []
+        for (trial, seed), c, result in zip(asked, configurations, returned, strict=True):
+            try:
+                if isinstance(result, Exception) and not isinstance(result, catch):
+                    raise result
+                found.append(trial_of(trial, seed, c, result, each, self.space))
+            except Exception as error:
+                wrong.append(error)
+        log.add(found)  # first, so that a mistake in one loses none of the others
+        if wrong:
+            raise wrong[0]
+
+    def _table(self, log: Log) -> Results:
+        order = {seed: k for k, seed in enumerate(self.seeds)}
+        trials = sorted(log.trials, key=lambda one: (one.trial, order[one.seed]))
         return Results.from_rows(
-            rows, self.space, smaller_is_better=self.smaller_is_better, planned=total
+            [one.row() for one in trials],
+            self.space,
+            smaller_is_better=self.smaller_is_better,
+            planned=self.size * len(self.seeds),
         )
 
 
+class _Planned(Search):
+    """A search whose configurations do not depend on what came out."""
+
+    @property
+    def configurations(self) -> list[dict[str, Any]]:
+        """Every configuration, in the order of its evaluation."""
+        return [self.configuration(trial) for trial in range(self.size)]
+
+    def configuration(self, trial: int) -> dict[str, Any]:
+        """Return one configuration.
+
+        Parameters
+        ----------
+        trial : int
+            Its number, from 0 on.
+
+        Returns
+        -------
+        dict
+        """
+        raise NotImplementedError
+
+    def ask(self, trial: int, log: Log) -> dict[str, Any]:
+        """Choose a configuration by its number alone."""
+        return self.configuration(trial)
+
+
 @dataclass(frozen=True)
-class GridSearch(Search):
+class GridSearch(_Planned):
     """Every combination of some values of each dimension.
 
     Parameters
@@ -236,7 +311,7 @@ class GridSearch(Search):
 
 
 @dataclass(frozen=True)
-class RandomSearch(Search):
+class RandomSearch(_Planned):
     """Independent configurations, each dimension uniform on its scale.
 
     The chance that none of n trials falls into the best part p of the space is (1 − p)ⁿ, whatever
@@ -311,51 +386,8 @@ def _check(search: Any) -> None:
     object.__setattr__(search, "seeds", seeds)
 
 
-def _shown_progress(pending: list[int], size: int, total: int, wanted: bool) -> Iterator[list[int]]:
-    """Yield the pending trials in batches, and show how far the search is."""
-    bar = None
-    if wanted and Progress.wanted():
-        from tqdm.auto import tqdm
-
-        bar = tqdm(total=total, initial=total - len(pending), unit="trial", leave=False)
-    try:
-        for start in range(0, len(pending), size):
-            numbers = pending[start : start + size]
-            yield numbers
-            if bar is not None:
-                bar.update(len(numbers))
-    finally:
-        if bar is not None:
-            bar.close()
-
-
-def _outcome(evaluate: Evaluate, configuration: dict[str, Any], seed: int, space: Space) -> Outcome:
-    """Evaluate one trial; an exception is a result."""
-    started = time.perf_counter()
-    try:
-        returned = evaluate(dict(configuration), seed)
-    except Exception as error:  # whatever the training raises, the search goes on
-        returned = error
-    return outcome_of(returned, time.perf_counter() - started, space)
-
-
-def _outcomes(
-    evaluate_many: Any, configurations: list[dict[str, Any]], seeds: list[int], space: Space
-) -> list[Outcome]:
-    """Evaluate trials together; if that raises, one by one, to find which of them does."""
-    started = time.perf_counter()
-    try:
-        returned = list(evaluate_many([dict(c) for c in configurations], list(seeds)))
-    except Exception as error:
-        if len(seeds) > 1:
-            return [
-                _outcomes(evaluate_many, [configuration], [seed], space)[0]
-                for configuration, seed in zip(configurations, seeds, strict=True)
-            ]
-        returned = [error]
-    if len(returned) != len(seeds):
-        raise ValueError(
-            f"evaluate_many returned {len(returned)} results for {len(seeds)} configurations"
-        )
-    each = (time.perf_counter() - started) / len(seeds)
-    return [outcome_of(one, each, space) for one in returned]
+def _check_catch(catch: Any) -> tuple[type[Exception], ...]:
+    kinds = catch if isinstance(catch, tuple) else (catch,)
+    if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
+        raise TypeError(f"catch is {catch!r}; expected exceptions, such as (FloatingPointError,)")
+    return kinds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import keyword
 import math
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import as_scalar
+from nnbook._optional import require
 from nnbook.search.dimensions import Dimension, same_value
 
 __all__ = ["RESERVED", "Space"]
@@ -206,13 +209,13 @@ class Space(Mapping[str, Dimension]):
             raise ValueError(f"how many values of {name}? Give points={{{name!r}: 5, …}}")
         if not isinstance(wanted, Iterable):
             return dimension.points(wanted)
-        found = [value.item() if isinstance(value, onp.generic) else value for value in wanted]
+        found = [as_scalar(value) for value in wanted]
         wrong = [value for value in found if value not in dimension]
         if wrong or not found:
             raise ValueError(
                 f"points has {wrong or 'no value'} for {name}; expected values of {dimension!r}"
             )
-        return found
+        return [dimension.restored(value) for value in found]
 
     def suggest(self, trial: Any) -> dict[str, Any]:
         """Let a trial of Optuna choose a configuration.
@@ -226,34 +229,18 @@ class Space(Mapping[str, Dimension]):
         -------
         dict
         """
-        configuration: dict[str, Any] = {}
-        for name, dimension in self.items():
-            if self.is_active(name, configuration):
-                configuration[name] = dimension.suggest(name, trial)
-        return configuration
+        return _adapter().suggest(self, trial)
 
-    def distributions(self) -> dict[str, Any]:
+    def to_optuna(self) -> dict[str, Any]:
         """Return the distribution of Optuna for every dimension; it knows no conditions.
 
         Returns
         -------
         dict of str to optuna.distributions.BaseDistribution
         """
-        from optuna.distributions import (
-            CategoricalDistribution,
-            FloatDistribution,
-            IntDistribution,
-        )
+        return _adapter().distributions(self)
 
-        found: dict[str, Any] = {}
-        for name, one in self.items():
-            if one.choices:
-                found[name] = CategoricalDistribution(one.labels)
-            elif one.integer:
-                found[name] = IntDistribution(int(one.low), int(one.high), log=one.log)
-            else:
-                found[name] = FloatDistribution(one.low, one.high, log=one.log)
-        return found
+    distributions = to_optuna  # its name in the first edition
 
     def units(self, name: str, values: Any) -> onp.ndarray:
         """Return where values lie in the range of an ordered dimension, on its scale.
@@ -284,3 +271,8 @@ class Space(Mapping[str, Dimension]):
         if one.log:
             return onp.log(values / one.low) / math.log(one.high / one.low)
         return (values - one.low) / (one.high - one.low)
+
+
+def _adapter() -> Any:
+    require("optuna", extra="search")
+    return importlib.import_module("nnbook.search.with_optuna")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as onp
 
 from nnbook._arguments import check_choice
-from nnbook.optim import Optimizer
 from nnbook.population import fit_population
 from nnbook.training import EarlyStopping, History
 
@@ -18,11 +17,10 @@ __all__ = ["TrainPopulation"]
 
 @dataclass(frozen=True, eq=False)
 class TrainPopulation:
-    """Train one network for each configuration and seed; those that are alike in one stack.
+    """Train one network for each configuration and seed; those that are alike in one population.
 
-    Alike are networks of one architecture with one batch size, number of epochs and update rule;
-    rates and the rule's other numbers, penalties and seeds may differ. Of a rule whose rate is a
-    schedule, only those with an equal schedule are alike. The rest is trained one by one.
+    Alike are networks of one architecture with one batch size and number of epochs. Rules, rates,
+    schedules, penalties and seeds may differ.
 
     Parameters
     ----------
@@ -65,7 +63,7 @@ class TrainPopulation:
     """
 
     build: Callable[[dict[str, Any], int], Any]
-    optimizer: Callable[[dict[str, Any]], Optimizer]
+    optimizer: Callable[[dict[str, Any]], Any]
     train: tuple[Any, Any]
     validation: tuple[Any, Any]
     loss: Callable[[Any, Any], Any]
@@ -75,6 +73,8 @@ class TrainPopulation:
     early_stopping: EarlyStopping | None = None
     value: str = "val_loss"
     epoch: str = "best"
+
+    evaluates_many: ClassVar[bool] = True  # `Search.run` takes it as evaluate, too
 
     def __post_init__(self) -> None:
         check_choice(self.value, "value", ("val_loss", "val_error"))
@@ -100,16 +100,9 @@ class TrainPopulation:
         def of(setting: Any) -> Any:
             return setting(configuration) if callable(setting) else setting
 
-        return _Model(
-            index=index,
-            configuration=configuration,
-            seed=seed,
-            net=self.build(configuration, seed),
-            rule=self.optimizer(configuration),
-            batch_size=of(self.batch_size),
-            epochs=of(self.epochs),
-            penalty=of(self.penalty),
-        )
+        net, rule = self.build(configuration, seed), self.optimizer(configuration)
+        settings = of(self.batch_size), of(self.epochs), of(self.penalty)
+        return _Model(index, configuration, seed, net, rule, *settings)
 
     def _train(self, models: list[_Model]) -> list[Any]:
         """Train what is alike; if that raises, one by one, to find which of them does."""
@@ -119,7 +112,7 @@ class TrainPopulation:
                 self.train,
                 self.validation,
                 loss=self.loss,
-                optimizer=_one_rule([model.rule for model in models]),
+                optimizer=[model.rule for model in models],
                 batch_size=models[0].batch_size,
                 epochs=models[0].epochs,
                 seeds=[model.seed for model in models],
@@ -135,19 +128,19 @@ class TrainPopulation:
         return [self._result(history) for history in histories]
 
     def _result(self, history: History) -> Any:
-        if not len(history) or "is not finite" in history.stopped:
+        if history.status == "diverged":
             return FloatingPointError(history.stopped)
+        lost = ~onp.isfinite(history["val_loss"])  # its error is that of NaN: no epoch to choose
+        if lost.all():
+            return FloatingPointError("the validation loss is not finite after any epoch")
         values = history["val_loss"] if self.value == "val_loss" else 1 - history["val_accuracy"]
-        if onp.isnan(values).all():
-            return FloatingPointError("the validation loss is NaN after every epoch")
-        row = history[-1 if self.epoch == "last" else int(onp.nanargmin(values))]
-        found = {"value": row["val_loss"], "val_loss": row["val_loss"]}
-        if "val_accuracy" in row:
-            found["val_accuracy"] = row["val_accuracy"]
-        if self.value == "val_error":
-            found["value"] = 1 - row["val_accuracy"]
-        seconds = history[-1]["seconds"]
-        return {**found, "train_loss": row["train_loss"], "epoch": row["epoch"], "seconds": seconds}
+        chosen = -1 if self.epoch == "last" else int(onp.where(lost, onp.inf, values).argmin())
+        row = history[chosen]
+        measures = {
+            n: row[n] for n in ("val_loss", "val_accuracy", "train_loss", "epoch") if n in row
+        }
+        value = onp.nan if lost[chosen] else float(values[chosen])
+        return {"value": value, **measures, "seconds": history[-1]["seconds"]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,38 +151,13 @@ class _Model:
     configuration: dict[str, Any]
     seed: int
     net: Any
-    rule: Optimizer
+    rule: Any
     batch_size: int
     epochs: int
     penalty: Any
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What networks of one stack have in common."""
-        rule = self.rule
-        numbers = [rule.learning_rate, *rule.hyperparameters.values()]
-        fixed = [None if isinstance(value, (int, float)) else repr(value) for value in numbers]
-        shapes = [p.shape for p in self.net.collect_params().values()]
-        return (
-            repr(self.net),
-            *shapes,
-            rule.name,
-            *rule.hyperparameters,
-            *fixed,
-            self.batch_size,
-            self.epochs,
-        )
-
-
-def _one_rule(rules: list[Optimizer]) -> Optimizer:
-    """Return the rule whose numbers are arrays, one entry for each network."""
-
-    def together(values: list[Any]) -> Any:
-        numbers = all(isinstance(value, (int, float)) for value in values)
-        return onp.array(values, dtype=float) if numbers else values[0]
-
-    numbers = {
-        name: together([rule.hyperparameters[name] for rule in rules])
-        for name in rules[0].hyperparameters
-    }
-    return rules[0].with_numbers(together([r.learning_rate for r in rules]), **numbers)
+        """What networks of one population have in common."""
+        shapes = [parameter.shape for parameter in self.net.collect_params().values()]
+        return (repr(self.net), *shapes, self.batch_size, self.epochs)

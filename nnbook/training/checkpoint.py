@@ -15,7 +15,7 @@ import numpy as onp
 
 from nnbook._arguments import check_file, check_flag, check_whole
 from nnbook.training.callbacks import Callback
-from nnbook.training.identity import identity_of
+from nnbook.training.identity import differences, identity_of
 
 if TYPE_CHECKING:
     from nnbook.training.run import Run
@@ -95,10 +95,8 @@ class Checkpoint(Callback):
         saved = self._read() if self.resume else None
         if saved is None:
             return
-        mine, theirs = identity_of(run), saved["identity"]
-        different = [key for key in mine if mine[key] != theirs.get(key)]
-        if different:
-            what = "; ".join(f"{k} was {theirs.get(k)}, is {mine[k]}" for k in different)
+        what = differences(identity_of(run), saved["identity"])
+        if what:
             raise CheckpointError(
                 f"{self.path} was saved by another run ({what}). "
                 "Give another path, or resume=False to start over"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import types
 import zlib
 from typing import Any
@@ -13,7 +14,10 @@ import numpy as onp
 from nnbook.training.callbacks import Callback
 from nnbook.training.run import Run
 
-__all__ = ["IdentityError", "describe", "identity_of"]
+__all__ = ["IdentityError", "describe", "differences", "identity_of"]
+
+
+_DEEPEST = 40
 
 
 class IdentityError(TypeError):
@@ -31,8 +35,9 @@ def identity_of(run: Run) -> dict[str, Any]:
     Returns
     -------
     dict
-        Network or objective, data, validation data, loss, rule, penalty, order, batch size, seed
-        and callbacks. The number of epochs is left out: a run may go on.
+        Of network or objective, data, validation data, loss, rule, penalty, order, batch size, seed
+        and callbacks: ``{"shown": text, "exact": hash}``. The number of epochs is left out: a run
+        may go on.
 
     Raises
     ------
@@ -41,27 +46,52 @@ def identity_of(run: Run) -> dict[str, Any]:
     """
     plan = run.plan
     parts = {
-        "network": (run.vector.fingerprint(), run.net),
+        "seed": plan.seed,
+        "batch_size": plan.batch_size,
+        "network": run.net,
         "data": run.examples,
         "validation": run.held_out,
         "loss": plan.loss,
         "optimizer": plan.optimizer,
         "penalty": plan.penalty,
         "order": plan.order,
-        "batch_size": plan.batch_size,
-        "seed": plan.seed,
         "callbacks": run.stateful(),
     }
     found = {}
     for name, thing in parts.items():
         try:
-            found[name] = describe(thing)
+            exact = hashlib.sha256(repr(describe(thing)).encode()).hexdigest()[:16]
+            found[name] = {"shown": _shown(thing), "exact": exact}
         except IdentityError as error:
             raise IdentityError(
                 f"the run's {name} cannot be described, so that a resumed run would not notice a "
                 f"change: {error}. Give it a method identity() that returns text or numbers"
             ) from None
+    found["network"]["shown"] = run.vector.fingerprint()
     return found
+
+
+def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """Say in what two runs' identities differ; "" if they do not."""
+    found = []
+    for name, own in mine.items():
+        other = theirs.get(name) or {"shown": "unknown", "exact": ""}
+        if own["exact"] != other["exact"] or own["shown"] != other["shown"]:
+            same = own["shown"] == other["shown"]
+            what = "is another one of the same description" if same else f"is {own['shown']}"
+            found.append(f"{name} was {other['shown']}, {what}")
+    return "; ".join(found)
+
+
+def _shown(thing: Any) -> str:
+    """Describe a thing for a message, alike in every process."""
+    if isinstance(thing, list):
+        return str([type(part).__name__ for part in thing])
+    if hasattr(thing, "identity"):
+        return str(thing.identity())
+    if isinstance(thing, types.FunctionType):
+        return thing.__name__
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
 
 
 def describe(thing: Any, seen: tuple[int, ...] = ()) -> Any:
@@ -87,9 +117,13 @@ def describe(thing: Any, seen: tuple[int, ...] = ()) -> Any:
         return thing
     if isinstance(thing, float):
         return repr(thing)
+    if isinstance(thing, types.ModuleType):
+        return thing.__name__
+    if len(seen) > _DEEPEST:
+        raise IdentityError(f"a {type(thing).__name__} lies deeper than {_DEEPEST} levels in it")
     if hasattr(thing, "identity"):
         return [_name(type(thing)), describe(thing.identity(), seen)]
-    if hasattr(thing, "asnumpy") or isinstance(thing, (onp.ndarray, onp.generic)):
+    if hasattr(thing, "asnumpy") or hasattr(thing, "__array__"):
         return _array(thing)
     if id(thing) in seen:
         return "itself"
@@ -119,6 +153,8 @@ def _name(thing: Any) -> str:
 
 
 def _array(array: Any) -> str:
+    # PyTorch gives the memory of a tensor only where nobody waits for its gradient.
+    array = array.detach() if hasattr(array, "detach") and not hasattr(array, "asnumpy") else array
     values = onp.ascontiguousarray(array.asnumpy() if hasattr(array, "asnumpy") else array)
     if values.dtype.hasobject:
         raise IdentityError(f"an array of {values.dtype} has no bytes of its own")

@@ -41,7 +41,8 @@ class DivergedError(FloatingPointError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By default an exception is made anew from its message alone.
-        return type(self), (self.epoch, self.step, self.learning_rate, self.history)
+        made_of = (self.epoch, self.step, self.learning_rate, self.history)
+        return type(self), made_of, vars(self)
 
 
 @dataclass(frozen=True)

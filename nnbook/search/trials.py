@@ -1,33 +1,72 @@
-"""What an evaluation returned, in one form."""
+"""One trial: a configuration, a seed, and what came out, in one form."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nnbook.search.space import RESERVED
 
-__all__ = ["Outcome", "outcome_of"]
+__all__ = ["Trial", "trial_of"]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The result of one trial: what is stored, and nothing but JSON."""
+class Trial:
+    """A configuration evaluated with a seed: what a log stores, and nothing but JSON.
 
-    value: float
-    state: str
-    error: str
-    seconds: float
-    measures: dict[str, Any]
+    Attributes
+    ----------
+    trial : int
+        The configuration's number.
+    seed : int
+        The seed.
+    configuration : dict
+        The configuration.
+    value : float
+        What came out; NaN if nothing did.
+    state : str
+        "complete", "nan" (no finite value) or "failed" (an exception).
+    error : str
+        Why it is not complete.
+    seconds : float
+        How long it took.
+    measures : dict
+        What else was measured: numbers, strings, booleans.
+    """
+
+    trial: int
+    seed: int
+    configuration: dict[str, Any]
+    value: float = math.nan
+    state: str = "complete"
+    error: str = ""
+    seconds: float = 0.0
+    measures: dict[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of a table."""
+        row = dict(vars(self))
+        return {**row.pop("configuration"), **row.pop("measures"), **row}
 
 
-def outcome_of(returned: Any, seconds: float, hyperparameters: Iterable[str]) -> Outcome:
-    """Make an outcome of what an evaluation returned, or of the exception that ended it.
+def trial_of(
+    trial: int,
+    seed: int,
+    configuration: dict[str, Any],
+    returned: Any,
+    seconds: float,
+    hyperparameters: Iterable[str],
+) -> Trial:
+    """Make a trial of what its evaluation returned, or of the exception that ended it.
 
     Parameters
     ----------
+    trial, seed : int
+        The configuration's number, and the seed.
+    configuration : dict
+        What was evaluated.
     returned : float, mapping or Exception
         The value, or a mapping with a "value" and further measures.
     seconds : float
@@ -37,7 +76,7 @@ def outcome_of(returned: Any, seconds: float, hyperparameters: Iterable[str]) ->
 
     Returns
     -------
-    Outcome
+    Trial
 
     Raises
     ------
@@ -45,8 +84,8 @@ def outcome_of(returned: Any, seconds: float, hyperparameters: Iterable[str]) ->
         Something else was returned: a mistake that every trial would share.
     """
     if isinstance(returned, Exception):
-        text = f"{type(returned).__name__}: {returned}"
-        return Outcome(math.nan, "failed", text[:500], seconds, {})
+        text = f"{type(returned).__name__}: {returned}"[:500]
+        return Trial(trial, seed, configuration, math.nan, "failed", text, seconds)
     found = dict(returned) if isinstance(returned, Mapping) else {"value": returned}
     if "value" not in found:
         raise ValueError(
@@ -60,9 +99,10 @@ def outcome_of(returned: Any, seconds: float, hyperparameters: Iterable[str]) ->
         raise ValueError(
             f"the evaluation measured {sorted(taken)}, which the table has already; rename it"
         )
-    if not math.isfinite(value):
-        return Outcome(math.nan, "nan", f"the value is {value}", seconds, measures)
-    return Outcome(value, "complete", "", seconds, measures)
+    if math.isfinite(value):
+        return Trial(trial, seed, configuration, value, "complete", "", seconds, measures)
+    text = f"the value is {value}"
+    return Trial(trial, seed, configuration, math.nan, "nan", text, seconds, measures)
 
 
 def _number(name: str, value: Any) -> float:
