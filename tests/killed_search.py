@@ -18,7 +18,6 @@ SPACE = search.Space(
     layers=search.categorical([(10,), (10, 10)]),
 )
 SEARCH = search.RandomSearch(SPACE, trials=60, seed=5, seeds=2)
-FINISHED = 6  # what Optuna's journal calls the end of a trial
 
 
 def evaluate(configuration, seed):
@@ -47,8 +46,8 @@ def run(file, log=None, many=False, pause=0.0):
 
     if many:
         together = lambda cs, seeds: [one_or_exception(*one) for one in zip(cs, seeds, strict=True)]  # noqa: E731
-        return SEARCH.run(evaluate_many=together, batch=3, path=file)
-    return SEARCH.run(logged, path=file)
+        return SEARCH.run(evaluate_many=together, batch=3, catch=ValueError, path=file)
+    return SEARCH.run(logged, catch=ValueError, path=file)
 
 
 def recorded(file):
@@ -56,15 +55,14 @@ def recorded(file):
     if not os.path.exists(file):
         return []
     with open(file, "rb") as content:
-        logs = [json.loads(line) for line in content.read().split(b"\n")[:-1]]
-    ended = [log["trial_id"] for log in logs if log["op_code"] == FINISHED]
-    return [[SEARCH.configuration(number // 2)["rate"], number % 2] for number in ended]
+        lines = [json.loads(line) for line in content.read().split(b"\n")[:-1]]
+    return [[line["configuration"]["rate"], line["seed"]] for line in lines[1:]]
 
 
 if __name__ == "__main__":
     file, log, kills, seed, many = *sys.argv[1:3], *map(int, sys.argv[3:])
     rng = random.Random(seed)
-    import nnbook.search.study  # noqa: F401  (with Optuna: importing takes longer than the search)
+    import nnbook.search.searches  # noqa: F401  (importing takes longer than the search)
 
     # Importing once and forking is what lets a test afford this many kills.
     for kill in range(kills):

@@ -81,7 +81,84 @@ def test_sorted_and_best(results):
     assert 0 < complete < 80
     assert (np.diff(values[:complete]) >= 0).all()
     assert np.isnan(values[complete:]).all()
-    assert results.best["value"] == np.nanmin(results["value"])
+    assert results.best_row["value"] == np.nanmin(results["value"])
+    alone = results[results["seed"] == 1]
+    np.testing.assert_equal(alone.best, alone.best_row)
+
+
+def test_the_best_is_a_configuration_and_not_a_lucky_seed():
+    luck = {(0.0, 0): -9.0, (0.0, 1): 13.0}
+
+    def evaluate(configuration, seed):
+        if configuration["x"] == 0.75 and seed == 1:
+            raise FloatingPointError("it diverges half of the time")
+        return luck.get((configuration["x"], seed), abs(configuration["x"] - 0.75) + 0.5 * seed)
+
+    found = search.GridSearch(search.Space(x=linear(0, 1)), points=5, seeds=2).run(evaluate)
+    assert (found.best_row["x"], found.best_row["value"]) == (0, -9)
+    assert (found.best["x"], found.best["value"], found.best["seeds"]) == (0.5, 0.5, 2)
+    assert "best value 0.5 at x=0.5, the mean of 2 seeds" in repr(found)
+    stopped = found[:5]  # the third configuration has one seed so far
+    assert stopped.best["x"] == 0.25
+    assert (found[:1].best["x"], found[:1].best["seed"]) == (0, 0)
+    unlucky = found[[6, 7]]
+    with pytest.raises(ValueError, match="no configuration has a value for each of its seeds"):
+        _ = unlucky.best
+    assert "best value 0 at x=0.75" in repr(unlucky)
+    assert search.borders(found) == []  # the lucky one lies at an end, the best does not
+
+
+def test_tables_put_together_keep_their_configurations_apart():
+    space = search.Space(x=linear(0, 1))
+    parts = [search.RandomSearch(space, trials=3, seed=s, seeds=[s]) for s in range(2)]
+    rows = [row for part in parts for row in part.run(lambda c, seed: c["x"])]
+    table = search.Results.from_rows(rows, space, smaller_is_better=True, planned=6)
+    assert table["trial"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert len(table.over_seeds()) == 6
+    assert table.best == table.best_row
+
+
+@pytest.mark.parametrize(
+    ("choices", "when"),
+    [
+        ([None, 16, 64], None),
+        ([None, 0.1, 0.5], None),
+        ([16, 64], {"use": "yes"}),
+        ([None, 16], {"use": "yes"}),
+        ([1, 0.5], None),
+        ([True, 1, 0.5], {"use": "yes"}),
+        ([(10,), (10, 20), None], None),
+        ([2**60 + 1, 3], {"use": "yes"}),
+    ],
+)
+def test_values_come_back_as_they_were_asked(choices, when, tmp_path):
+    space = search.Space(use=categorical(["yes", "no"]), c=categorical(choices, when=when))
+    seen = []
+    grid = search.GridSearch(space)
+    grid.run(lambda c, seed: seen.append(c) or float(len(seen)), path=tmp_path / "study")
+    found = grid.run(lambda c, seed: pytest.fail("it ran"), path=tmp_path / "study")
+    back = [found.configuration(k) for k in range(len(found))]
+    assert list(map(repr, back)) == list(map(repr, seen)) == list(map(repr, space.grid()))
+    best = {name: found.best[name] for name in space}
+    assert repr(best) == repr(seen[0])
+    with_choice = [k for k, c in enumerate(seen) if "c" in c]
+    assert [repr(found[k]["c"]) for k in with_choice] == [repr(seen[k]["c"]) for k in with_choice]
+
+
+def test_children_of_none_and_of_numbers_do_not_vanish():
+    space = search.Space(
+        clip=categorical([None, 1.0]),
+        soft=linear(0, 1, when={"clip": None}),
+        units=integer(1, 3, when={"clip": 1.0}),
+        deep=linear(0, 1, when={"units": [2, 3]}),
+    )
+    found = search.GridSearch(space, points=3).run(lambda c, seed: 1.0)
+    asked = space.grid(3)
+    assert sum("soft" in c for c in asked) == 3
+    assert sum("deep" in c for c in asked) == 6
+    assert list(map(repr, map(found.configuration, range(len(found))))) == list(map(repr, asked))
+    params = [trial.params for trial in found.to_study().trials]
+    assert list(map(repr, params)) == list(map(repr, asked))
 
 
 def test_over_seeds(results):
@@ -102,7 +179,7 @@ def test_over_seeds(results):
 
 def test_one_failed_seed_spoils_the_mean():
     table = search.GridSearch(search.Space(x=linear(0, 1)), points=2, seeds=3).run(
-        lambda c, seed: 1 / (c["x"] * (seed - 1) + 1)
+        lambda c, seed: 1 / (c["x"] * (seed - 1) + 1), catch=ZeroDivisionError
     )
     means = table.over_seeds()
     assert means["state"].tolist() == ["complete", "failed"]
@@ -128,7 +205,7 @@ def test_to_study(results):
     import optuna
 
     study = results.to_study()
-    assert study.best_value == results.best["value"]
+    assert study.best_value == results.best_row["value"]
     assert [trial.params for trial in study.trials] == [
         results.configuration(k) for k in range(len(results))
     ]
@@ -240,12 +317,14 @@ def test_widening_until_the_best_lies_inside_ends():
 
 
 def test_widened_ranges_are_round_and_whole():
-    space = search.Space(a=log(0.01, 1), b=integer(1, 8, log=True), c=linear(-1, 1))
+    space = search.Space(
+        a=log(0.01, 1), b=integer(1, 8, log=True), c=linear(-1, 1), d=integer(1, 5)
+    )
     ends = [search.Border(n, lower, 0, 0) for n in space for lower in (True, False)]
     wide = search.widen(space, ends[::2])
-    assert [(d.low, d.high) for d in wide.values()] == [(0.001, 1), (1, 8), (-2, 1)]
+    assert [(d.low, d.high) for d in wide.values()] == [(0.001, 1), (1, 8), (-2, 1), (-1, 5)]
     wide = search.widen(space, ends[1::2], by=1)
-    assert [(d.low, d.high) for d in wide.values()] == [(0.01, 100), (1, 64), (-1, 3)]
+    assert [(d.low, d.high) for d in wide.values()] == [(0.01, 100), (1, 64), (-1, 3), (1, 9)]
 
 
 def test_wrong_borders():

@@ -113,6 +113,45 @@ def test_a_grid_reaches_from_end_to_end_on_its_scale():
     assert [c["layers"] for c in grid[:2]] == [1, 2]  # there is none between
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.floats(1e-9, 1e9),
+    st.floats(1.0000001, 1e6),
+    st.sampled_from([log, linear]),
+    st.integers(2, 7),
+)
+def test_the_ends_are_in_the_grid_as_they_were_given(low, factor, kind, count):
+    high = low * factor
+    points = kind(low, high).points(count)
+    assert (points[0], points[-1]) == (low, high)
+    assert all(low <= point <= high for point in points)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.floats(1e-9, 1e9),
+    st.floats(1.0000001, 1e3),
+    st.sampled_from([log, linear]),
+    st.floats(1e-3, 2),
+)
+def test_widening_moves_one_end_outwards_and_no_other(low, factor, kind, by):
+    one = kind(low, low * factor)
+    assert one.widened(True, by).high == one.high
+    assert one.widened(False, by).low == one.low
+    assert one.widened(True, by).low < one.low
+    assert one.widened(False, by).high > one.high
+
+
+def test_given_points_are_values_of_their_dimension():
+    space = search.Space(
+        rate=log(0.1, 10), units=integer(1, 9), rule=categorical([1, 2.5]), plain=linear(0, 1)
+    )
+    grid = space.grid({"rate": [1], "units": [np.int64(3), 4.0], "rule": [1.0], "plain": [0]})
+    assert [repr(tuple(c.values())) for c in grid] == ["(1.0, 3, 1, 0.0)", "(1.0, 4, 1, 0.0)"]
+    with pytest.raises(ValueError, match=r"points has \[True\] for plain"):
+        space.grid({"rate": [1], "units": 1, "plain": [True]})
+
+
 def test_one_point_lies_in_the_middle():
     assert search.Space(rate=log(0.01, 1), layers=integer(1, 3)).grid(1) == [
         {"rate": pytest.approx(0.1), "layers": 2}
@@ -164,8 +203,16 @@ def test_optuna_samples_the_same_distributions():
     assert {c["widths"] for c in found} == {(10,), (10, 20)}
 
 
+def test_optuna_chooses_what_it_is_offered():
+    space = search.Space(a=categorical([True, 1, None, (1,)]), b=categorical(["(1,)", (1,)]))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    found = [space.suggest(study.ask(space.to_optuna())) for _ in range(60)]
+    for name, choices in (("a", {"True", "1", "None", "(1,)"}), ("b", {"'(1,)'", "(1,)"})):
+        assert {repr(configuration[name]) for configuration in found} == choices
+
+
 def test_distributions():
-    found = SPACE.distributions()
+    found = SPACE.to_optuna()
     assert found["rate"] == optuna.distributions.FloatDistribution(1e-4, 1, log=True)
     assert found["momentum"] == optuna.distributions.FloatDistribution(0.5, 1)
     assert found["units"] == optuna.distributions.IntDistribution(8, 512, log=True)
@@ -209,6 +256,7 @@ def test_spaces_are_equal_when_their_dimensions_are():
         (lambda: categorical("sgd"), TypeError, "expected a list"),
         (lambda: categorical(["a", "b", "a"]), ValueError, "'a' twice"),
         (lambda: categorical([len]), TypeError, "choose by name"),
+        (lambda: categorical([0.1, math.nan]), ValueError, "NaN stands for"),
         (lambda: linear(0, 1, when="rule"), TypeError, "expected a dict"),
         (lambda: search.Space(), ValueError, "no dimension"),
         (lambda: search.Space(rate=0.1), TypeError, "rate is 0.1; expected log"),

@@ -7,7 +7,7 @@ from nnbook import data, layers, losses, optim, schedules, search
 from nnbook.population import fit_population
 from nnbook.runtime import mx
 from nnbook.search import categorical, integer, log
-from nnbook.training import EarlyStopping, fit
+from nnbook.training import EarlyStopping, History, fit
 
 TRAIN, VALIDATION = data.moons(120, rng=0), data.moons(60, rng=1)
 SPACE = search.Space(learning_rate=log(0.01, 1), hidden=integer(2, 8))
@@ -42,7 +42,7 @@ def stacks(monkeypatch):
 def test_every_row_is_the_network_trained_alone(stacks):
     grid = search.GridSearch(SPACE, points={"learning_rate": 3, "hidden": [3, 6]}, seeds=[0, 4])
     found = grid.run(evaluate_many=trainer())
-    assert sorted(stacks) == [6, 6]  # all rates and seeds of a width in one stack
+    assert sorted(stacks) == [6, 6]  # all rates and seeds of a width in one population
     for row in found:
         net = layers.mlp(2, [row["hidden"]], 2, activation="tanh", seed=row["seed"])
         history = fit(
@@ -75,10 +75,57 @@ def test_what_is_not_alike_is_not_stacked(stacks):
         )
     )
     assert len(found.complete) == 16
-    assert stacks == 8 * [2]
+    assert stacks == 4 * [4]  # rules and penalties may differ, networks and batches may not
 
 
-def test_equal_schedules_are_stacked(stacks):
+def own_rule(g, buffers, theta, rate, t):
+    return -rate * np.sign(g), ()
+
+
+def test_rules_of_one_population_may_be_of_any_kind(stacks):
+    rules = {
+        "sgd": optim.sgd(0.3),
+        "schedule": optim.sgd(schedules.step_decay(0.5, 0.5, 4)),
+        "adam": optim.adam(0.01),
+        "own": optim.Optimizer("sgd", 0.01, {}, 0, own_rule),
+        "composed": optim.chain(optim.clip(0.1), optim.momentum(0.3)),
+    }
+    space = search.Space(rule=categorical(list(rules)), hidden=categorical([4]))
+    found = search.GridSearch(space).run(trainer(optimizer=lambda c: rules[c["rule"]]))
+    assert stacks == [5]
+    for row in found:
+        net = layers.mlp(2, [4], 2, activation="tanh", seed=0)
+        history = fit(
+            net, TRAIN, VALIDATION, loss=losses.softmax_cross_entropy, batch_size=20, epochs=3,
+            optimizer=rules[row["rule"]], seed=0, progress=False,
+        )  # fmt: skip
+        assert row["value"] == pytest.approx(history.best("val_loss")["val_loss"], rel=1e-4)
+    assert len({round(value, 6) for value in found["value"]}) == 5
+
+
+def test_a_trainer_may_stand_where_a_function_does():
+    grid = search.GridSearch(SPACE, points=2)
+    np.testing.assert_array_equal(
+        grid.run(trainer())["value"], grid.run(evaluate_many=trainer())["value"]
+    )
+
+
+def test_the_best_epoch_is_none_without_a_loss(monkeypatch):
+    rows = [
+        {"val_loss": loss, "val_accuracy": accuracy, "train_loss": 1.0, "epoch": k, "seconds": 1.0}
+        for k, (loss, accuracy) in enumerate([(np.nan, 0.9), (2.0, 0.5), (np.inf, 1.0), (3.0, 0.6)])
+    ]
+    monkeypatch.setattr("nnbook.search.training.fit_population", lambda *a, **k: [History(rows)])
+    one = [{"learning_rate": 0.1, "hidden": 2}], [0]
+    assert [(r["value"], r["epoch"]) for r in trainer()(*one)] == [(2.0, 1)]
+    assert [(r["value"], r["epoch"]) for r in trainer(value="val_error")(*one)] == [(0.4, 3)]
+    del rows[1], rows[2]
+    (lost,) = trainer()(*one)
+    assert isinstance(lost, FloatingPointError)
+    assert "not finite after any epoch" in str(lost)
+
+
+def test_schedules_of_one_population(stacks):
     rates = {0.1: 0.1, 1.0: 0.1}
     space = search.Space(learning_rate=categorical([0.1, 1.0, 0.5]), hidden=categorical([4]))
 
@@ -87,7 +134,7 @@ def test_equal_schedules_are_stacked(stacks):
         return optim.sgd(schedules.step_decay(rate, 0.5, 3))
 
     found = search.GridSearch(space).run(evaluate_many=trainer(optimizer=optimizer))
-    assert sorted(stacks) == [1, 2]
+    assert stacks == [3]
     assert found["value"][0] == pytest.approx(found["value"][1], rel=1e-5)
     assert found["value"][0] != pytest.approx(found["value"][2], rel=1e-5)
 
@@ -119,7 +166,8 @@ def test_divergence_and_bad_configurations_are_recorded(stacks):
 
     space = search.Space(learning_rate=categorical([0.1, 1e30]), hidden=integer(6, 7))
     found = search.GridSearch(space, points=2).run(
-        evaluate_many=trainer(build=build, optimizer=lambda c: optim.sgd(c["learning_rate"]))
+        evaluate_many=trainer(build=build, optimizer=lambda c: optim.sgd(c["learning_rate"])),
+        catch=(FloatingPointError, ValueError),
     )
     assert found["state"].tolist() == ["complete", "failed", "failed", "failed"]
     assert found["error"].tolist()[1] == "ValueError: unlucky"
@@ -138,7 +186,8 @@ def test_a_stack_that_raises_is_trained_one_by_one():
     found = search.GridSearch(space, points={"hidden": [3]}).run(
         evaluate_many=trainer(
             optimizer=lambda c: optim.Optimizer("sgd", c["learning_rate"], {}, 0, only_forwards)
-        )
+        ),
+        catch=ValueError,
     )
     assert found["state"].tolist() == ["complete", "failed", "complete"]
     assert "learning_rate" in found["error"][1]

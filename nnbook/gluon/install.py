@@ -26,7 +26,7 @@ CPU_WHEEL = "mxnet"
 GPU_WHEELS = tuple(
     f"mxnet-cu{version}" for version in (100, 101, 102, 110, 112, 113, 114, 115, 116, 117)
 )
-# Its wheel asks for NumPy 1, which has no wheels for these Pythons; with nnbook it works on NumPy 2.
+# Its wheel asks for NumPy 1, which has no wheels for these Pythons; with nnbook NumPy 2 does.
 _APART = " --no-deps" if sys.version_info >= (3, 13) else ""
 INSTALL_CPU = f'python -m pip install{_APART} "mxnet==1.9.1"'
 INSTALL_GPU = 'python -m pip install "nnbook[gpu]"'

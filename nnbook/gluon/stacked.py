@@ -174,6 +174,7 @@ class StackSource:
             for first in range(0, count, rows):
                 part = slice(first, min(first + rows, count))
                 rules = [run.optimizer for run in self.runs[part]]
+                rules = [r.for_weights(float(is_weight)) for r in rules]
                 numbers = {
                     name: self._column([r.hyperparameters[name] for r in rules])
                     for name in rule.hyperparameters

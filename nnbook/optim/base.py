@@ -54,6 +54,9 @@ class Optimizer:
     kernel : callable, optional
         The same in place, for the inner loop of training: ``kernel(theta, gradient, buffers,
         scratch, learning_rate, step, **hyperparameters)`` on NumPy's memory.
+    decays : str
+        What the hyperparameter ``weight_decay`` acts on: "all" of θ, or "weights" only, once
+        `for_weights` has said which they are.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Optimizer:
     buffers: int
     rule: Callable[..., tuple[Any, tuple[Any, ...]]] = field(repr=False)
     kernel: Callable[..., None] | None = field(default=None, repr=False)
+    decays: str = field(default="all", repr=False)
 
     def init(self, theta: Any) -> State:
         """Return the state before the first step.
@@ -132,6 +136,13 @@ class Optimizer:
         t, numbers = state.step, self.hyperparameters
         self.kernel(theta, gradient, state.buffers, scratch, self.rate(t), t, **numbers)
         return State(t + 1, state.buffers)
+
+    def for_weights(self, mask: Any) -> Optimizer:
+        """Return the same rule for a network whose weights, and not its biases, are masked True."""
+        if self.decays == "all" or "weight_decay" not in self.hyperparameters:
+            return self
+        decay = self.hyperparameters["weight_decay"] * mask
+        return replace(self.with_numbers(self.learning_rate, weight_decay=decay), decays="all")
 
     def scaled(self, factor: float) -> Optimizer:
         """Return the same rule with its rate, number or schedule, times a factor."""

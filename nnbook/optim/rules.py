@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial, update_wrapper
 from typing import Any
 
 import numpy as onp
 
-from nnbook._arguments import as_scalar
+from nnbook._arguments import as_scalar, check_flag, check_positive
 from nnbook._arrays import as_numpy
 from nnbook.optim import kernels
 from nnbook.optim.base import Optimizer, Rate
@@ -228,8 +229,14 @@ def adamw(
     beta2: float = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 0.01,
+    base_rate: float | None = None,
+    decay_biases: bool = True,
 ) -> Optimizer:
     """Adam with decoupled weight decay: the step of `adam` minus η w θ.
+
+    Two readings are in use. In PyTorch, and here by default, the decay is multiplied by the rate η.
+    In the paper's algorithm it is multiplied by the schedule's factor alone, η/α, where α is the
+    rate without the schedule: give α as `base_rate`.
 
     Parameters
     ----------
@@ -240,7 +247,12 @@ def adamw(
     eps : float
         Keeps the quotient finite; outside the root.
     weight_decay : float
-        w ≥ 0; all of θ shrinks by the factor 1 − η w a step, biases too.
+        w ≥ 0. θ shrinks by the factor 1 − η w a step, or 1 − (η/α) w with a `base_rate`.
+    base_rate : float, optional
+        α > 0, the rate that the schedule multiplies.
+    decay_biases : bool
+        Whether parameters with one axis decay too, as in PyTorch. Without a network, the rule does
+        not know which they are, and all of θ decays.
 
     Returns
     -------
@@ -251,13 +263,27 @@ def adamw(
     ValueError, TypeError
         A rate that is not positive, a β outside [0, 1), a negative eps or weight decay.
 
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnbook import optim
+    >>> theta, none = np.array([1.0]), np.array([0.0])
+    >>> for rule in (optim.adamw(0.1, weight_decay=0.5),
+    ...              optim.adamw(0.1, weight_decay=0.5, base_rate=0.1)):
+    ...     print(theta + rule.update(none, rule.init(theta), theta)[0])
+    [0.95]
+    [0.5]
+
     References
     ----------
     Loshchilov and Hutter (2019), Decoupled weight decay regularization.
     """
     given = _adam_numbers(beta1, beta2, eps)
     given["weight_decay"] = _not_negative("weight_decay", weight_decay)
-    return _rule("adamw", learning_rate, given, 2, _adam)
+    if base_rate is not None:
+        given["weight_decay"] /= check_positive(base_rate, "base_rate")
+    rule = _rule("adamw", learning_rate, given, 2, _adam)
+    return rule if check_flag(decay_biases, "decay_biases") else replace(rule, decays="weights")
 
 
 def _adam_numbers(beta1, beta2, eps):

@@ -69,6 +69,10 @@ class Rule:
         """Return the same rule with its rate times a factor."""
         return self
 
+    def for_weights(self, mask: Any) -> Any:
+        """Return the same rule for a network whose weights, and not its biases, are masked True."""
+        return self
+
 
 @dataclass(frozen=True)
 class chain(Rule):
@@ -132,6 +136,10 @@ class chain(Rule):
     def scaled(self, factor: float) -> chain:
         """Return the same chain with its rate times a factor."""
         return chain(*(rule.scaled(factor) for rule in self.rules))
+
+    def for_weights(self, mask: Any) -> chain:
+        """Return the same chain for a network whose weights are masked True."""
+        return chain(*(rule.for_weights(mask) for rule in self.rules))
 
     def __repr__(self) -> str:
         return f"chain({', '.join(map(repr, self.rules))})"

@@ -3,8 +3,10 @@
 A `Space` names what is varied and on which scale. A `GridSearch` or `RandomSearch` describes a
 search; its `run` evaluates one configuration after the other, or whole populations of networks at a
 time (`TrainPopulation`), and returns `Results`, a table. With a path it survives being killed at
-any moment. Underneath, Optuna asks for the trials and is told what came out of them, so that its
-file, its studies and its samplers can be used too; it is imported when a search starts.
+any moment. A search of your own is a `Search` with an `ask`, which sees what came out so far.
+
+Optuna is not needed. Where it is installed, `Space.suggest` and `Space.to_optuna` let its samplers
+choose, and `Results.to_study` hands it the trials for its importances and pictures.
 """
 
 from nnbook._lazy import attach

@@ -161,7 +161,8 @@ class Dimension:
         short = float(f"{end:.6g}")  # 10, and not 9.999999999999998
         end = short if (short < old if lower else short > old) else end
         if self.integer:
-            end = max(math.floor(end), int(self.log)) if lower else math.ceil(end)
+            end = math.floor(end) if lower else math.ceil(end)
+            end = max(end, 1) if self.log else end
         end = max(end, self.limits[0]) if lower else min(end, self.limits[1])
         end = int(end) if self.integer else float(end)
         return replace(self, low=end) if lower else replace(self, high=end)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from functools import cached_property
+from typing import Any
 
 import numpy as onp
 
+from nnbook._arguments import as_scalar
 from nnbook._optional import require
 from nnbook._tables import html_table, text_table
 from nnbook.search.space import RESERVED, Space
@@ -22,14 +24,16 @@ _ABOUT_TIME = ("seconds",)  # differs from run to run, so it is not shown
 class Results(Sequence[dict[str, Any]]):
     """What came out of a search, readable by row and by column.
 
-    The columns: ``trial`` (the configuration's number), ``seed``, one for each hyperparameter (NaN
-    or None where it is left out), ``value``, the further measures, ``state`` ("complete", "nan": no
-    finite value, "failed": an exception), ``error``, ``seconds``.
+    The columns: ``trial`` (the configuration's number), ``seed``, one for each hyperparameter (None
+    where it is left out; NaN in a column of numbers), ``value``, the further measures, ``state``
+    ("complete", "nan": no finite value, "failed": an exception), ``error``, ``seconds``.
 
     Attributes
     ----------
-    columns : dict of str to numpy.ndarray, shape (n,)
-        The columns, which cannot be written to.
+    rows : tuple of dict
+        The rows, with the very values that were asked for.
+    names : tuple of str
+        The columns' names.
     space : Space
         What was searched.
     smaller_is_better : bool
@@ -54,14 +58,11 @@ class Results(Sequence[dict[str, Any]]):
     (array([0. , 0.5]), 0.5)
     """
 
-    columns: dict[str, onp.ndarray]
+    rows: tuple[dict[str, Any], ...]
+    names: tuple[str, ...]
     space: Space
     smaller_is_better: bool = True
     planned: int = 0
-
-    def __post_init__(self) -> None:
-        for column in self.columns.values():
-            column.setflags(write=False)
 
     @classmethod
     def from_rows(
@@ -89,44 +90,34 @@ class Results(Sequence[dict[str, Any]]):
         -------
         Results
         """
-        rows = list(rows)
-        measured = dict.fromkeys(name for row in rows for name in row)
+        plain = [{name: as_scalar(value) for name, value in row.items()} for row in rows]
+        measured = dict.fromkeys(name for row in plain for name in row)
         inner = [name for name in measured if name not in (*space, *RESERVED)]
-        first, last = RESERVED[:2], RESERVED[3:]
-        names = [*first, *space, "value", *inner, *last]
-        apart = {n for n, one in space.items() if len({type(choice) for choice in one.choices}) > 1}
-        apart |= {"state", "error"}
-        columns = {n: _column([row.get(n) for row in rows], apart=n in apart) for n in names}
-        return cls(columns, space, smaller_is_better, planned)
+        names = (*RESERVED[:2], *space, "value", *inner, *RESERVED[3:])
+        kept = tuple({name: row.get(name) for name in names} for row in plain)
+        return cls(kept, names, space, smaller_is_better, planned)
+
+    @cached_property
+    def columns(self) -> dict[str, onp.ndarray]:
+        """The columns as arrays of shape (n,), which cannot be written to."""
+        mixed = {n for n, one in self.space.items() if len(set(map(type, one.choices))) > 1}
+        return {
+            name: _column([row[name] for row in self.rows], name in {*mixed, "state", "error"})
+            for name in self.names
+        }
 
     def __len__(self) -> int:
-        return len(self.columns["value"])
+        return len(self.rows)
 
-    @overload
-    def __getitem__(self, key: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, key: str) -> onp.ndarray: ...
-    @overload
-    def __getitem__(self, key: Any) -> Any: ...
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         """Return a row (int), a column (str), or a part (slice, mask or array of indices)."""
         if isinstance(key, str):
             if key not in self.columns:
                 raise KeyError(f"there is no column {key!r}; there are {', '.join(self.columns)}")
             return self.columns[key]
         if isinstance(key, (int, onp.integer)):
-            return {n: self._value(n, column[key]) for n, column in self.columns.items()}
-        picked = {n: column[key].copy() for n, column in self.columns.items()}
-        return Results(picked, self.space, self.smaller_is_better, self.planned)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[k] for k in range(len(self)))
-
-    def _value(self, name: str, value: Any) -> Any:
-        """Return a cell as Python's object; a hyperparameter as it was asked for."""
-        value = _of_python(value)
-        left_out = value is None or value != value
-        return value if left_out or name not in self.space else self.space[name].restored(value)
+            return dict(self.rows[key])
+        return replace(self, rows=tuple(self.rows[k] for k in onp.arange(len(self))[key]))
 
     def configuration(self, row: int) -> dict[str, Any]:
         """Return the hyperparameters of a row, without those left out.
@@ -140,7 +131,7 @@ class Results(Sequence[dict[str, Any]]):
         -------
         dict
         """
-        return self._configuration(self[row])
+        return self._configuration(self.rows[row])
 
     def _configuration(self, values: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -164,8 +155,8 @@ class Results(Sequence[dict[str, Any]]):
     def best(self) -> dict[str, Any]:
         """The row of the best configuration: the mean over its seeds, as `over_seeds` has it.
 
-        With one seed each it is the row itself. A configuration that has not yet been evaluated with
-        as many seeds as others does not count.
+        With one seed each it is the row itself. A configuration that has fewer seeds than others,
+        because the search was stopped, does not count.
         """
         table = self._of_configurations()
         if len(self.complete) and not len(table.complete):
@@ -194,8 +185,8 @@ class Results(Sequence[dict[str, Any]]):
     def _groups(self) -> list[list[int]]:
         """The rows of each configuration; tables put together may share the trials' numbers."""
         groups: dict[Any, list[int]] = {}
-        for k, trial in enumerate(self["trial"].tolist()):
-            groups.setdefault((trial, repr(self.configuration(k))), []).append(k)
+        for k, row in enumerate(self.rows):
+            groups.setdefault((row["trial"], repr(self._configuration(row))), []).append(k)
         return list(groups.values())
 
     def _first_error(self) -> str:
@@ -212,24 +203,19 @@ class Results(Sequence[dict[str, Any]]):
             deviation of the value over them. A configuration of which one seed has no value has
             none.
         """
-        rows = [self._mean(self[rows]) for rows in self._groups()]
+        rows = [self._mean([self.rows[k] for k in group]) for group in self._groups()]
         table = Results.from_rows(
             rows, self.space, smaller_is_better=self.smaller_is_better, planned=len(rows)
         )
-        columns = {name: column for name, column in table.columns.items() if name != "seed"}
-        return replace(table, columns=columns)
+        return replace(table, names=tuple(name for name in table.names if name != "seed"))
 
-    def _mean(self, part: Results) -> dict[str, Any]:
-        failed = part[part["state"] != "complete"]
-        row = dict(failed[0] if len(failed) else part[0])
-        row["seeds"] = len(part)
-        del row["seed"]
-        for name, column in part.columns.items():
-            measured = name not in (*self.space, *RESERVED)
-            if (measured or name in ("value", "seconds")) and column.dtype != object:
-                row[name] = float(column.mean())
-        row["value_std"] = float(part["value"].std(ddof=1)) if len(part) > 1 else onp.nan
-        return row
+    def _mean(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        mean = dict(next((row for row in rows if row["state"] != "complete"), rows[0]))
+        averaged = set(self.names) - {*self.space, *RESERVED} | {"value", "seconds"}
+        columns = {name: _column([row[name] for row in rows], apart=False) for name in averaged}
+        mean |= {name: float(one.mean()) for name, one in columns.items() if one.dtype != object}
+        spread = float(columns["value"].std(ddof=1)) if len(rows) > 1 else onp.nan
+        return {**mean, "seeds": len(rows), "value_std": spread}
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return the columns as lists, which JSON can hold.
@@ -285,13 +271,15 @@ class Results(Sequence[dict[str, Any]]):
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
         """The head and the rows to show; the middle of a long table is left out."""
-        names = [name for name in self.columns if name not in _ABOUT_TIME]
+        names = [name for name in self.names if name not in _ABOUT_TIME]
         if not any(self["error"]):
             names.remove("error")
         shown = list(range(len(self)))
         if len(self) > _SHOWN:
             shown = [*shown[: _SHOWN // 2], -1, *shown[-_SHOWN // 2 :]]
-        rows = [["…"] * len(names) if k < 0 else [_shown(self[n][k]) for n in names] for k in shown]
+        rows = [
+            ["…"] * len(names) if k < 0 else [_shown(self.rows[k][n]) for n in names] for k in shown
+        ]
         return names, rows
 
     def __repr__(self) -> str:
@@ -304,27 +292,23 @@ class Results(Sequence[dict[str, Any]]):
         return html_table(*self._cells(), caption=self._summary())
 
 
-def _column(values: list[Any], *, apart: bool) -> onp.ndarray:
-    """Numbers as numbers where that keeps them apart and exact; everything else as objects.
+def _column(values: list[Any], apart: bool) -> onp.ndarray:
+    """Numbers as numbers where that keeps them exact and apart; anything else as objects.
 
     So are booleans: one may be missing.
     """
-    there = [value for value in values if value is not None]
-    kinds = {type(value) for value in there}
-    exact = all(abs(value) <= 2**53 for value in there if type(value) is int)
-    if apart or not exact or not kinds <= {int, float} or (values and not kinds):
+    kinds = {type(value) for value in values} - {type(None)}
+    large = any(abs(value) > 2**53 for value in values if type(value) is int)
+    if apart or large or not kinds <= {int, float}:
         column = onp.empty(len(values), dtype=object)
         column[:] = values
-        return column
-    if kinds == {int} and None not in values:
-        return onp.array(values, dtype=onp.int64)
-    return onp.array([onp.nan if value is None else value for value in values], dtype=float)
-
-
-def _of_python(value: Any) -> Any:
-    return value.item() if isinstance(value, onp.generic) else value
+    elif kinds == {int} and None not in values:
+        column = onp.array(values, dtype=onp.int64)
+    else:
+        column = onp.array([onp.nan if v is None else v for v in values], dtype=float)
+    column.setflags(write=False)
+    return column
 
 
 def _shown(value: Any) -> str:
-    value = _of_python(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

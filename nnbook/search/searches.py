@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import warnings
@@ -12,10 +13,10 @@ from typing import Any
 import numpy as onp
 
 from nnbook._arguments import check_seed, check_whole
-from nnbook.search.log import Log
+from nnbook.search.journal import FileLog, Log
 from nnbook.search.results import Results
 from nnbook.search.space import Space
-from nnbook.search.trials import trial_of
+from nnbook.search.trials import Trial
 from nnbook.training import Progress
 
 __all__ = ["GridSearch", "RandomSearch", "Search"]
@@ -23,14 +24,10 @@ __all__ = ["GridSearch", "RandomSearch", "Search"]
 Evaluate = Callable[[dict[str, Any], int], Any]
 EvaluateMany = Callable[[list[dict[str, Any]], list[int]], Sequence[Any]]
 Errors = type[Exception] | tuple[type[Exception], ...]
-Asked = tuple[int, int]  # a configuration's number, and a seed
 
 
 class Search:
-    """What all searches share. A subclass says which configuration comes next.
-
-    It has a space, seeds, a `size`, and an `ask` that may look at what came out so far.
-    """
+    """What all searches share. A subclass says how many configurations there are, and which."""
 
     space: Space
     seeds: tuple[int, ...]
@@ -41,21 +38,40 @@ class Search:
         """How many configurations there are."""
         raise NotImplementedError
 
-    def ask(self, trial: int, log: Log) -> dict[str, Any]:
-        """Choose a configuration; asked once for each number.
+    @property
+    def configurations(self) -> list[dict[str, Any]]:
+        """Every configuration, in the order of its evaluation."""
+        return [self.configuration(trial) for trial in range(self.size)]
+
+    def configuration(self, trial: int) -> dict[str, Any]:
+        """Return one configuration.
 
         Parameters
         ----------
         trial : int
             Its number, from 0 on.
-        log : nnbook.search.log.Log
-            ``log.trials`` has what came out so far, ``log.asked`` the configurations chosen.
 
         Returns
         -------
         dict
         """
         raise NotImplementedError
+
+    def ask(self, trial: int, log: Log) -> dict[str, Any]:
+        """Choose a configuration, just before its evaluation; a search that learns overrides this.
+
+        Parameters
+        ----------
+        trial : int
+            Its number, from 0 on.
+        log : nnbook.search.journal.Log
+            What came out so far: ``log.trials``.
+
+        Returns
+        -------
+        dict
+        """
+        return self.configuration(trial)
 
     def identity(self) -> dict[str, Any]:
         """Return what makes this the same search when it is resumed, in JSON's terms.
@@ -66,7 +82,8 @@ class Search:
         """
         return {
             "search": type(self).__name__,
-            "space": {name: repr(dimension) for name, dimension in self.space.items()},
+            "dimensions": list(self.space),
+            **{f"dimension {name}": repr(dimension) for name, dimension in self.space.items()},
             "seeds": list(self.seeds),
             "smaller_is_better": self.smaller_is_better,
         }
@@ -144,20 +161,17 @@ class Search:
         if (evaluate is None) == (evaluate_many is None):
             raise TypeError("expected either evaluate or evaluate_many")
         catch, batch = _check_catch(catch), check_whole(batch, "batch")
-        many = evaluate_many or (
-            lambda configurations, seeds: [evaluate(configurations[0], *seeds)]
-        )  # type: ignore[misc]
-        with Log(path, self.identity()) as log:
-            asked: list[Asked] = []
+        if evaluate is not None:
+            one, batch = evaluate, 1
+            evaluate_many = lambda cs, seeds: [one(cs[0], seeds[0])]  # noqa: E731
+        with Log() if path is None else FileLog(path, self.identity()) as log:
             try:
-                for asked in self._pending(log, 1 if evaluate_many is None else batch, progress):
-                    self._evaluate(asked, many, catch, log)
+                for trials in self._pending(log, batch, progress):
+                    self._evaluate(trials, evaluate_many, catch, log)
             except BaseException as stop:
                 stop.results = self._table(log)  # type: ignore[attr-defined]
-                if len(asked) == 1 and hasattr(stop, "add_note"):  # Python 3.11
-                    stop.add_note(f"while evaluating {log.asked[asked[0][0]]}, seed {asked[0][1]}")
                 raise
-            results = self._table(log)
+        results = self._table(log)
         if not len(results.complete):
             again = "" if path is None else f"; delete {path} before you try again"
             warnings.warn(
@@ -167,97 +181,67 @@ class Search:
             )
         return results
 
-    def _pending(self, log: Log, size: int, progress: bool) -> Iterator[list[Asked]]:
+    def _pending(self, log: Log, size: int, progress: bool) -> Iterator[list[Trial]]:
         """Yield what has no result yet, so many at a time, and show how far the search is."""
         done = {(one.trial, one.seed) for one in log.trials}
+        asked = {one.trial: one.configuration for one in log.trials}
         every = [(trial, seed) for trial in range(self.size) for seed in self.seeds]
-        pending = [asked for asked in every if asked not in done]
-        bar = None
+        pending = [pair for pair in every if pair not in done]
+        shown = contextlib.nullcontext()
         if progress and Progress.wanted():
             from tqdm.auto import tqdm
 
-            bar = tqdm(total=len(every), initial=len(done), unit="trial", leave=False)
-        try:
+            shown = tqdm(total=len(every), initial=len(done), unit="trial", leave=False)
+        with shown as bar:
             for start in range(0, len(pending), size):
-                asked = pending[start : start + size]
-                for trial, _ in asked:
-                    if trial not in log.asked:
-                        log.asked[trial] = self.ask(trial, log)
-                yield asked
+                part = pending[start : start + size]
+                for trial in {trial: None for trial, _ in part if trial not in asked}:
+                    asked[trial] = self.ask(trial, log)
+                yield [Trial(trial, seed, asked[trial]) for trial, seed in part]
                 if bar is not None:
-                    bar.update(len(asked))
-        finally:
-            if bar is not None:
-                bar.close()
+                    bar.update(len(part))
 
-    def _evaluate(self, asked: list[Asked], many: EvaluateMany, catch: Any, log: Log) -> None:
+    def _evaluate(self, trials: list[Trial], many: Any, catch: Any, log: Log) -> None:
         """Evaluate trials together and record them; if that raises, one by one, to find which."""
         started = time.perf_counter()
-        configurations = [log.asked[trial] for trial, _ in asked]
         try:
-            returned = list(many([dict(c) for c in configurations], [seed for _, seed in asked]))
+            found = list(many([dict(t.configuration) for t in trials], [t.seed for t in trials]))
         except catch as error:
-            if len(asked) > 1:
-                for one in asked:
+            if len(trials) > 1:
+                for one in trials:
                     self._evaluate([one], many, catch, log)
                 return
-            returned = [error]
-        if len(returned) != len(asked):
+            found = [error]
+        if len(found) != len(trials):
             raise ValueError(
-                f"evaluate_many returned {len(returned)} results for {len(asked)} configurations"
+                f"evaluate_many returned {len(found)} results for {len(trials)} configurations"
             )
-        each, found, wrong = (time.perf_counter() - started) / len(asked), [], []
-        for (trial, seed), c, result in zip(asked, configurations, returned, strict=True):
+        each, ended, wrong = (time.perf_counter() - started) / len(trials), [], []
+        for one, returned in zip(trials, found, strict=True):
             try:
-                if isinstance(result, Exception) and not isinstance(result, catch):
-                    raise result
-                found.append(trial_of(trial, seed, c, result, each, self.space))
+                if isinstance(returned, Exception) and not isinstance(returned, catch):
+                    raise returned
+                ended.append(one.ended(returned, each, self.space))
             except Exception as error:
                 wrong.append(error)
-        log.add(found)  # first, so that a mistake in one loses none of the others
+        log.add(ended)  # first, so that a mistake in one loses none of the others
         if wrong:
             raise wrong[0]
 
     def _table(self, log: Log) -> Results:
         order = {seed: k for k, seed in enumerate(self.seeds)}
         trials = sorted(log.trials, key=lambda one: (one.trial, order[one.seed]))
+        planned = self.size * len(self.seeds)
         return Results.from_rows(
             [one.row() for one in trials],
             self.space,
             smaller_is_better=self.smaller_is_better,
-            planned=self.size * len(self.seeds),
+            planned=planned,
         )
 
 
-class _Planned(Search):
-    """A search whose configurations do not depend on what came out."""
-
-    @property
-    def configurations(self) -> list[dict[str, Any]]:
-        """Every configuration, in the order of its evaluation."""
-        return [self.configuration(trial) for trial in range(self.size)]
-
-    def configuration(self, trial: int) -> dict[str, Any]:
-        """Return one configuration.
-
-        Parameters
-        ----------
-        trial : int
-            Its number, from 0 on.
-
-        Returns
-        -------
-        dict
-        """
-        raise NotImplementedError
-
-    def ask(self, trial: int, log: Log) -> dict[str, Any]:
-        """Choose a configuration by its number alone."""
-        return self.configuration(trial)
-
-
 @dataclass(frozen=True)
-class GridSearch(_Planned):
+class GridSearch(Search):
     """Every combination of some values of each dimension.
 
     Parameters
@@ -311,7 +295,7 @@ class GridSearch(_Planned):
 
 
 @dataclass(frozen=True)
-class RandomSearch(_Planned):
+class RandomSearch(Search):
     """Independent configurations, each dimension uniform on its scale.
 
     The chance that none of n trials falls into the best part p of the space is (1 − p)ⁿ, whatever

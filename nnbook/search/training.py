@@ -83,48 +83,52 @@ class TrainPopulation:
     def __call__(self, configurations: Sequence[dict[str, Any]], seeds: Sequence[int]) -> list[Any]:
         """Train; return a result, or the exception, for each configuration and seed."""
         results: list[Any] = [None] * len(seeds)
-        groups: dict[Any, list[_Model]] = {}
+        groups: dict[Any, dict[int, tuple[Any, Any, Any]]] = {}
         for k, (configuration, seed) in enumerate(zip(configurations, seeds, strict=True)):
             try:
-                model = self._model(k, configuration, seed)
+                kind, model = self._model(configuration, seed)
             except Exception as error:  # this configuration's fault, and not the others'
                 results[k] = error
             else:
-                groups.setdefault(model.kind, []).append(model)
-        for models in groups.values():
-            for model, result in zip(models, self._train(models), strict=True):
-                results[model.index] = result
+                groups.setdefault(kind, {})[k] = model
+        for (*_, batch_size, epochs), models in groups.items():
+            own = [seeds[k] for k in models]
+            try:
+                found = self._train(list(models.values()), own, batch_size, epochs)
+            except Exception as error:
+                # A stack that failed may have changed its networks: build each anew, to find which.
+                again = [([configurations[k]], [seeds[k]]) for k in models]
+                found = [error] if len(models) == 1 else [self(*one)[0] for one in again]
+            for k, result in zip(models, found, strict=True):
+                results[k] = result
         return results
 
-    def _model(self, index: int, configuration: dict[str, Any], seed: int) -> _Model:
+    def _model(self, configuration: dict[str, Any], seed: int) -> tuple[Any, Any]:
+        """Return what networks of one population have in common; network, rule and penalty."""
+
         def of(setting: Any) -> Any:
             return setting(configuration) if callable(setting) else setting
 
         net, rule = self.build(configuration, seed), self.optimizer(configuration)
-        settings = of(self.batch_size), of(self.epochs), of(self.penalty)
-        return _Model(index, configuration, seed, net, rule, *settings)
+        shapes = [parameter.shape for parameter in net.collect_params().values()]
+        kind = (repr(net), *shapes, of(self.batch_size), of(self.epochs))
+        return kind, (net, rule, of(self.penalty))
 
-    def _train(self, models: list[_Model]) -> list[Any]:
-        """Train what is alike; if that raises, one by one, to find which of them does."""
-        try:
-            histories = fit_population(
-                [model.net for model in models],
-                self.train,
-                self.validation,
-                loss=self.loss,
-                optimizer=[model.rule for model in models],
-                batch_size=models[0].batch_size,
-                epochs=models[0].epochs,
-                seeds=[model.seed for model in models],
-                penalty=[model.penalty for model in models],
-                early_stopping=self.early_stopping,
-                progress=False,
-            )
-        except Exception as error:
-            if len(models) == 1:
-                return [error]
-            # A stack that failed may have changed its networks: build them anew.
-            return [self([model.configuration], [model.seed])[0] for model in models]
+    def _train(self, models: Any, seeds: list[int], batch_size: int, epochs: int) -> list[Any]:
+        nets, rules, penalties = map(list, zip(*models, strict=True))
+        histories = fit_population(
+            nets,
+            self.train,
+            self.validation,
+            loss=self.loss,
+            optimizer=rules,
+            batch_size=batch_size,
+            epochs=epochs,
+            seeds=seeds,
+            penalty=penalties,
+            early_stopping=self.early_stopping,
+            progress=False,
+        )
         return [self._result(history) for history in histories]
 
     def _result(self, history: History) -> Any:
@@ -136,28 +140,7 @@ class TrainPopulation:
         values = history["val_loss"] if self.value == "val_loss" else 1 - history["val_accuracy"]
         chosen = -1 if self.epoch == "last" else int(onp.where(lost, onp.inf, values).argmin())
         row = history[chosen]
-        measures = {
-            n: row[n] for n in ("val_loss", "val_accuracy", "train_loss", "epoch") if n in row
-        }
+        names = "val_loss", "val_accuracy", "train_loss", "epoch"
+        measures = {name: row[name] for name in names if name in row}
         value = onp.nan if lost[chosen] else float(values[chosen])
         return {"value": value, **measures, "seconds": history[-1]["seconds"]}
-
-
-@dataclass(frozen=True, eq=False)
-class _Model:
-    """One network to be trained."""
-
-    index: int
-    configuration: dict[str, Any]
-    seed: int
-    net: Any
-    rule: Any
-    batch_size: int
-    epochs: int
-    penalty: Any
-
-    @property
-    def kind(self) -> tuple[Any, ...]:
-        """What networks of one population have in common."""
-        shapes = [parameter.shape for parameter in self.net.collect_params().values()]
-        return (repr(self.net), *shapes, self.batch_size, self.epochs)

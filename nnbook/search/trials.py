@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nnbook.search.space import RESERVED
 
-__all__ = ["Trial", "trial_of"]
+__all__ = ["Trial"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A configuration evaluated with a seed: what a log stores, and nothing but JSON.
+    """A configuration and a seed, and what came out: what a log stores, and nothing but JSON.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Trial:
     value : float
         What came out; NaN if nothing did.
     state : str
-        "complete", "nan" (no finite value) or "failed" (an exception).
+        "complete", "nan" (no finite value), "failed" (an exception), or "" before its end.
     error : str
         Why it is not complete.
     seconds : float
@@ -40,7 +40,7 @@ class Trial:
     seed: int
     configuration: dict[str, Any]
     value: float = math.nan
-    state: str = "complete"
+    state: str = ""
     error: str = ""
     seconds: float = 0.0
     measures: dict[str, Any] = field(default_factory=dict)
@@ -50,69 +50,55 @@ class Trial:
         row = dict(vars(self))
         return {**row.pop("configuration"), **row.pop("measures"), **row}
 
+    def ended(self, returned: Any, seconds: float, hyperparameters: Iterable[str]) -> Trial:
+        """Return the trial with what its evaluation returned, or the exception that ended it.
 
-def trial_of(
-    trial: int,
-    seed: int,
-    configuration: dict[str, Any],
-    returned: Any,
-    seconds: float,
-    hyperparameters: Iterable[str],
-) -> Trial:
-    """Make a trial of what its evaluation returned, or of the exception that ended it.
+        Parameters
+        ----------
+        returned : float, mapping or Exception
+            The value, or a mapping with a "value" and further measures.
+        seconds : float
+            How long it took, if it does not say so itself.
+        hyperparameters : iterable of str
+            Names that no measure may have.
 
-    Parameters
-    ----------
-    trial, seed : int
-        The configuration's number, and the seed.
-    configuration : dict
-        What was evaluated.
-    returned : float, mapping or Exception
-        The value, or a mapping with a "value" and further measures.
-    seconds : float
-        How long it took, if it does not say so itself.
-    hyperparameters : iterable of str
-        Names that no measure may have.
+        Returns
+        -------
+        Trial
 
-    Returns
-    -------
-    Trial
-
-    Raises
-    ------
-    TypeError, ValueError
-        Something else was returned: a mistake that every trial would share.
-    """
-    if isinstance(returned, Exception):
-        text = f"{type(returned).__name__}: {returned}"[:500]
-        return Trial(trial, seed, configuration, math.nan, "failed", text, seconds)
-    found = dict(returned) if isinstance(returned, Mapping) else {"value": returned}
-    if "value" not in found:
-        raise ValueError(
-            f"the evaluation returned {', '.join(map(repr, found)) or 'an empty dict'}; expected "
-            "'value' among them"
-        )
-    value = _number("value", found.pop("value"))
-    seconds = _number("seconds", found.pop("seconds", seconds))
-    measures = {str(name): _plain(name, measure) for name, measure in found.items()}
-    if taken := set(measures) & {*RESERVED, *hyperparameters}:
-        raise ValueError(
-            f"the evaluation measured {sorted(taken)}, which the table has already; rename it"
-        )
-    if math.isfinite(value):
-        return Trial(trial, seed, configuration, value, "complete", "", seconds, measures)
-    text = f"the value is {value}"
-    return Trial(trial, seed, configuration, math.nan, "nan", text, seconds, measures)
+        Raises
+        ------
+        TypeError, ValueError
+            Something else was returned: a mistake that every trial would share.
+        """
+        if isinstance(returned, Exception):
+            error = f"{type(returned).__name__}: {returned}"[:500]
+            return replace(self, state="failed", error=error, seconds=seconds)
+        found = returned if isinstance(returned, Mapping) else {"value": returned}
+        measures = {"seconds": seconds, **{str(n): _plain(n, one) for n, one in found.items()}}
+        if "value" not in measures:
+            raise ValueError(
+                f"the evaluation returned {', '.join(map(repr, found)) or 'an empty dict'}; "
+                "expected 'value' among them"
+            )
+        value, seconds = (_number(name, measures.pop(name)) for name in ("value", "seconds"))
+        if taken := set(measures) & {*RESERVED, *hyperparameters}:
+            raise ValueError(
+                f"the evaluation measured {sorted(taken)}, which the table has already; rename it"
+            )
+        ended = replace(self, seconds=seconds, measures=measures)
+        if not math.isfinite(value):
+            return replace(ended, state="nan", error=f"the value is {value}")
+        return replace(ended, state="complete", value=value)
 
 
 def _number(name: str, value: Any) -> float:
-    found = _plain(name, value)
-    if isinstance(found, (bool, str)) or found is None:
+    if isinstance(value, (bool, str)) or value is None:
         raise TypeError(f"the evaluation returned {value!r} as its {name}; expected a number")
-    return float(found)
+    return float(value)
 
 
-def _plain(name: str, value: Any) -> Any:
+def _plain(name: Any, value: Any) -> Any:
     """Return a number, string, boolean or None of Python for one of NumPy or MXNet."""
     if hasattr(value, "shape") and hasattr(value, "item"):
         if value.size != 1:

@@ -28,8 +28,7 @@ def _labels(dimension: Dimension) -> list[Any]:
 def _label(dimension: Dimension, value: Any) -> Any:
     if not dimension.choices:
         return value
-    places = [repr(choice) for choice in dimension.choices]
-    return _labels(dimension)[places.index(repr(value))]
+    return dict(zip(map(repr, dimension.choices), _labels(dimension), strict=True))[repr(value)]
 
 
 def distributions(space: Space) -> dict[str, Any]:
@@ -67,8 +66,9 @@ def study_of(results: Results) -> optuna.Study:
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))  # it announces new studies
     try:
-        way = "minimize" if results.smaller_is_better else "maximize"
-        study = optuna.create_study(direction=way)
+        study = optuna.create_study(
+            direction="minimize" if results.smaller_is_better else "maximize"
+        )
     finally:
         optuna.logging.set_verbosity(before)
     space, every = results.space, distributions(results.space)

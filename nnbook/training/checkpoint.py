@@ -15,7 +15,7 @@ import numpy as onp
 
 from nnbook._arguments import check_file, check_flag, check_whole
 from nnbook.training.callbacks import Callback
-from nnbook.training.identity import differences, identity_of
+from nnbook.training.identity import IdentityError, differences, identity_of
 
 if TYPE_CHECKING:
     from nnbook.training.run import Run
@@ -92,10 +92,14 @@ class Checkpoint(Callback):
                 "change its permissions, or give another path"
             )
         _check_savable(run)
+        try:
+            mine = identity_of(run)
+        except IdentityError as error:
+            raise CheckpointError(str(error)) from error
         saved = self._read() if self.resume else None
         if saved is None:
             return
-        what = differences(identity_of(run), saved["identity"])
+        what = differences(mine, saved["identity"])
         if what:
             raise CheckpointError(
                 f"{self.path} was saved by another run ({what}). "

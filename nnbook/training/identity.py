@@ -87,11 +87,11 @@ def _shown(thing: Any) -> str:
     """Describe a thing for a message, alike in every process."""
     if isinstance(thing, list):
         return str([type(part).__name__ for part in thing])
-    if hasattr(thing, "identity"):
-        return str(thing.identity())
     if isinstance(thing, types.FunctionType):
         return thing.__name__
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
+    named = callable(getattr(thing, "identity", None))
+    text = str(thing.identity()) if named else repr(thing)
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def describe(thing: Any, seen: tuple[int, ...] = ()) -> Any:
@@ -113,15 +113,15 @@ def describe(thing: Any, seen: tuple[int, ...] = ()) -> Any:
     IdentityError
         It has values that cannot be described.
     """
-    if thing is None or isinstance(thing, (bool, int, str)):
-        return thing
-    if isinstance(thing, float):
+    if isinstance(thing, (bool, float)):
         return repr(thing)
+    if thing is None or isinstance(thing, (int, str)):
+        return thing
     if isinstance(thing, types.ModuleType):
         return thing.__name__
     if len(seen) > _DEEPEST:
         raise IdentityError(f"a {type(thing).__name__} lies deeper than {_DEEPEST} levels in it")
-    if hasattr(thing, "identity"):
+    if callable(getattr(thing, "identity", None)) and not isinstance(thing, type):
         return [_name(type(thing)), describe(thing.identity(), seen)]
     if hasattr(thing, "asnumpy") or hasattr(thing, "__array__"):
         return _array(thing)
@@ -136,8 +136,9 @@ def describe(thing: Any, seen: tuple[int, ...] = ()) -> Any:
         return _name(thing)
     if isinstance(thing, functools.partial):
         return ["partial", *(describe(p, seen) for p in (thing.func, thing.args, thing.keywords))]
-    if isinstance(thing, types.MethodType):
-        return [describe(thing.__self__, seen), thing.__name__]
+    owner = getattr(thing, "__self__", None)
+    if isinstance(thing, (types.MethodType, types.BuiltinMethodType)) and owner is not None:
+        return [describe(owner, seen), thing.__name__]
     if isinstance(thing, types.FunctionType):
         return _function(thing, seen)
     if isinstance(thing, (types.BuiltinFunctionType, onp.ufunc)):

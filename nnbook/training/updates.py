@@ -31,6 +31,8 @@ class RuleUpdate:
     def __init__(self, rule: Any, theta: Any, grad: Any, vector: Any, penalty: Any):
         check_penalty(penalty)
         self.theta, self.grad, self.penalty = theta, grad, penalty
+        if hasattr(rule, "for_weights"):
+            rule = rule.for_weights(self.array(vector.weight_mask))
         self._own = self.rule = check_rate(rule, len(vector), self.array)
         self._mask = None if penalty is None else self.array(vector.weight_mask)
         self._scratch = self._empty()
