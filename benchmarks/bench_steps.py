@@ -29,7 +29,8 @@ LIBRARIES = {
     "nnbook, 1 thread": (sys.executable, "nnbook", "1"),
     "Gluon + Trainer": (sys.executable, "gluon", "1"),
     "PyTorch": (str(PEERS_PYTHON), "torch", None),
-    "JAX": (str(PEERS_PYTHON), "jax", None),
+    "JAX, a call a step": (str(PEERS_PYTHON), "jax", None),
+    "JAX, an epoch in one scan": (str(PEERS_PYTHON), "jax_scan", None),
     "scikit-learn": (str(PEERS_PYTHON), "sklearn", None),
 }
 
@@ -92,7 +93,7 @@ def report(batch_size, rounds):
         median = statistics.median(values)
         ratio = statistics.median(a / b for a, b in zip(rounds["nnbook"], values, strict=True))
         print(
-            f"  {name:<18} {1e3 * median:7.3f} ms "
+            f"  {name:<26} {1e3 * median:7.3f} ms "
             f"({1e3 * min(values):.3f} to {1e3 * max(values):.3f})   nnbook / this = {ratio:.2f}"
         )
 
@@ -105,7 +106,7 @@ def draw(found):
 
     with plots.use_style():
         figure, ax = plt.subplots(figsize=(6, 4))
-        for name, marker in zip(LIBRARIES, "oPsD^v", strict=True):
+        for name, marker in zip(LIBRARIES, "oPsD^vX", strict=True):
             rounds = [[1e3 * v for v in found[size][name]] for size in found]
             middle = [statistics.median(values) for values in rounds]
             spread = [

@@ -134,8 +134,8 @@ def torch(x, y):
     return run
 
 
-def jax(x, y):
-    """JAX: the whole step, the draw of the batch included, in one compiled function."""
+def jax_parts(x, y):
+    """JAX's parameters, velocities and data, and a step that draws its batch."""
     import jax as j
     import jax.numpy as jnp
 
@@ -147,8 +147,6 @@ def jax(x, y):
         "b2": jnp.zeros(N_OUT),
     }
     state = [parameters, j.tree.map(jnp.zeros_like, parameters)]
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    rng = np.random.default_rng(0)
 
     def loss(p, inputs, labels):
         z = j.nn.sigmoid(inputs @ p["w1"] + p["b1"]) @ p["w2"] + p["b2"]
@@ -160,7 +158,16 @@ def jax(x, y):
         v = j.tree.map(lambda a, b: MOMENTUM * a - LEARNING_RATE * b, v, g)
         return j.tree.map(jnp.add, p, v), v, value
 
+    return state, jnp.asarray(x), jnp.asarray(y), step
+
+
+def jax(x, y):
+    """JAX: the whole step, the draw of the batch included, in one compiled function."""
+    import jax as j
+
+    state, x, y, step = jax_parts(x, y)
     step = j.jit(step, donate_argnums=(0, 1))
+    rng = np.random.default_rng(0)
 
     def run(batch_size, epochs, n):
         p, v = state
@@ -177,6 +184,39 @@ def jax(x, y):
         value.block_until_ready()
         state[:] = p, v
         return time.perf_counter() - started, steps
+
+    return run
+
+
+def jax_scan(x, y):
+    """JAX: a whole epoch in one compiled function, a scan over its steps."""
+    import jax as j
+
+    state, x, y, step = jax_parts(x, y)
+    rng = np.random.default_rng(0)
+
+    def epoch(p, v, inputs, labels, order):
+        def one(carry, rows):
+            p, v, value = step(*carry, inputs, labels, rows)
+            return (p, v), value
+
+        (p, v), values = j.lax.scan(one, (p, v), order)
+        return p, v, values.mean()
+
+    epoch = j.jit(epoch, donate_argnums=(0, 1))
+
+    def run(batch_size, epochs, n):
+        def order():
+            return rng.permutation(n).astype(np.int32).reshape(-1, batch_size)
+
+        p, v, value = epoch(*state, x, y, order())  # compiles
+        value.block_until_ready()
+        started = time.perf_counter()
+        for _ in range(epochs):
+            p, v, value = epoch(p, v, x, y, order())
+            float(value)
+        state[:] = p, v
+        return time.perf_counter() - started, epochs * (n // batch_size)
 
     return run
 
@@ -209,7 +249,7 @@ def sklearn(x, y):
     return run
 
 
-LIBRARIES = {f.__name__: f for f in (nnbook, gluon, torch, jax, sklearn)}
+LIBRARIES = {f.__name__: f for f in (nnbook, gluon, torch, jax, jax_scan, sklearn)}
 
 
 def main(name):
