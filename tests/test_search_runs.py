@@ -1,5 +1,6 @@
 """Running searches: results, failures, batches, files, kills."""
 
+import contextlib
 import importlib.util
 import json
 import math
@@ -333,6 +334,8 @@ def test_other_points_are_refused(tmp_path):
     search.GridSearch(LINE, points=2).run(bowl, path=tmp_path / "study")
     with pytest.raises(ValueError, match=r"points was .*\[0.0, 1.0\].*is .*\[0.0, 0.5, 1.0\]"):
         search.GridSearch(LINE, points=3).run(bowl, path=tmp_path / "study")
+    with pytest.raises(ValueError, match="trials was not there, is 3"):
+        search.RandomSearch(LINE, trials=3).run(bowl, path=tmp_path / "study")
 
 
 def test_what_is_no_search_is_left_alone(tmp_path):
@@ -511,6 +514,35 @@ def test_a_file_cut_anywhere_is_continued(tmp_path):
             expected,
         )
         assert calls == [x for k, x in enumerate(expected["x"]) if k not in had], cut
+
+
+def test_a_bar_shows_how_far_the_search_is_and_goes_when_it_ends(monkeypatch, tmp_path):
+    bars = []
+
+    class Bar(contextlib.AbstractContextManager):
+        def __init__(self, **settings):
+            self.seen = [settings["total"], settings["initial"]]
+            bars.append(self)
+
+        def update(self, count):
+            self.seen.append(count)
+
+        def __exit__(self, *error):
+            self.seen.append("gone")
+
+    def breaks(configurations, seeds):
+        if configurations[0]["x"] >= 0.5:
+            raise NameError("los")
+        return [1.0] * len(seeds)
+
+    monkeypatch.setattr("nnbook.training.Progress.wanted", lambda: True)
+    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+    grid = search.GridSearch(LINE, points=5)
+    with pytest.raises(NameError):
+        grid.run(evaluate_many=breaks, batch=2, path=tmp_path / "study")
+    grid.run(bowl, path=tmp_path / "study")
+    grid.run(bowl, path=tmp_path / "study", progress=False)
+    assert [bar.seen for bar in bars] == [[5, 0, 2, "gone"], [5, 2, 1, 1, 1, "gone"]]
 
 
 def test_searching_needs_neither_optuna_nor_mxnet(tmp_path):

@@ -13,6 +13,8 @@ from nnbook._arguments import as_scalar, check_number, check_whole
 
 __all__ = ["Dimension", "categorical", "integer", "linear", "log"]
 
+When = Mapping[str, Any] | None
+Limits = tuple[float, float] | None
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -168,13 +170,7 @@ class Dimension:
         return replace(self, low=end) if lower else replace(self, high=end)
 
 
-def log(
-    low: float,
-    high: float,
-    *,
-    when: Mapping[str, Any] | None = None,
-    limits: tuple[float, float] | None = None,
-) -> Dimension:
+def log(low: float, high: float, *, when: When = None, limits: Limits = None) -> Dimension:
     """Return a positive number whose logarithm is uniform: for rates and penalties.
 
     Parameters
@@ -199,13 +195,7 @@ def log(
     return _range(low, high, when, limits, log=True)
 
 
-def linear(
-    low: float,
-    high: float,
-    *,
-    when: Mapping[str, Any] | None = None,
-    limits: tuple[float, float] | None = None,
-) -> Dimension:
+def linear(low: float, high: float, *, when: When = None, limits: Limits = None) -> Dimension:
     """Return a number that is uniform itself: for a dropout probability, a momentum.
 
     Parameters
@@ -230,12 +220,7 @@ def linear(
 
 
 def integer(
-    low: int,
-    high: int,
-    *,
-    log: bool = False,
-    when: Mapping[str, Any] | None = None,
-    limits: tuple[float, float] | None = None,
+    low: int, high: int, *, log: bool = False, when: When = None, limits: Limits = None
 ) -> Dimension:
     """Return a whole number: for units, layers, examples in a batch.
 
@@ -262,7 +247,7 @@ def integer(
     return _range(low, high, when, limits, log=bool(log), integer=True)
 
 
-def categorical(choices: Sequence[Any], *, when: Mapping[str, Any] | None = None) -> Dimension:
+def categorical(choices: Sequence[Any], *, when: When = None) -> Dimension:
     """Return a choice among things without order.
 
     Parameters
@@ -336,7 +321,7 @@ def _range(
     )
 
 
-def _condition(when: Mapping[str, Any] | None) -> dict[str, list[Any]]:
+def _condition(when: When) -> dict[str, list[Any]]:
     if when is None:
         return {}
     if not isinstance(when, Mapping):

@@ -88,17 +88,11 @@ class FileLog(Log):
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         self._file = os.open(self.path, flags, 0o644)
         try:
-            _lock(self._file)
+            self._take()
             before, identity = self._read(), json.loads(json.dumps(identity))
             if before != identity:
                 _check_same(self.path, before or identity, identity)
                 self._write([{_SEARCH: identity}])
-        except (BlockingIOError, PermissionError):
-            os.close(self._file)
-            raise RuntimeError(
-                f"{self.path} is in use by another search; wait until it has ended, or give "
-                "another path"
-            ) from None
         except BaseException:
             os.close(self._file)
             raise
@@ -112,6 +106,15 @@ class FileLog(Log):
         trials = list(trials)
         self._write([vars(trial) for trial in trials])
         super().add(trials)
+
+    def _take(self) -> None:
+        try:
+            _lock(self._file)
+        except (BlockingIOError, PermissionError):
+            raise RuntimeError(
+                f"{self.path} is in use by another search; wait until it has ended, or give "
+                "another path"
+            ) from None
 
     def _read(self) -> dict[str, Any] | None:
         """Read what is there; return which search it is."""
@@ -169,9 +172,9 @@ def _check_same(path: Any, before: dict[str, Any], now: dict[str, Any]) -> None:
     wrong = []
     for name in {**before, **now}:
         was, is_now = before.get(name, "not there"), now.get(name, "not there")
-        if was == is_now or (name == "trials" and isinstance(is_now, int) and was < is_now):
-            continue
-        wrong.append(f"{name} was {was}, is {is_now}")
+        more = name == "trials" and "not there" not in (was, is_now) and was < is_now
+        if was != is_now and not more:
+            wrong.append(f"{name} was {was}, is {is_now}")
     if wrong:
         raise ValueError(
             f"{path} holds another search: {'; '.join(wrong)}. Give another path, or search as "

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,8 +166,9 @@ class Search:
             evaluate_many = lambda cs, seeds: [one(cs[0], seeds[0])]  # noqa: E731
         with Log() if path is None else FileLog(path, self.identity()) as log:
             try:
-                for trials in self._pending(log, batch, progress):
-                    self._evaluate(trials, evaluate_many, catch, log)
+                with contextlib.closing(self._pending(log, batch, progress)) as pending:
+                    for trials in pending:
+                        self._evaluate(trials, evaluate_many, catch, log)
             except BaseException as stop:
                 stop.results = self._table(log)  # type: ignore[attr-defined]
                 raise
@@ -181,13 +182,13 @@ class Search:
             )
         return results
 
-    def _pending(self, log: Log, size: int, progress: bool) -> Iterator[list[Trial]]:
+    def _pending(self, log: Log, size: int, progress: bool) -> Generator[list[Trial], None, None]:
         """Yield what has no result yet, so many at a time, and show how far the search is."""
         done = {(one.trial, one.seed) for one in log.trials}
         asked = {one.trial: one.configuration for one in log.trials}
         every = [(trial, seed) for trial in range(self.size) for seed in self.seeds]
         pending = [pair for pair in every if pair not in done]
-        shown = contextlib.nullcontext()
+        shown: Any = contextlib.nullcontext()
         if progress and Progress.wanted():
             from tqdm.auto import tqdm
 
@@ -231,13 +232,9 @@ class Search:
     def _table(self, log: Log) -> Results:
         order = {seed: k for k, seed in enumerate(self.seeds)}
         trials = sorted(log.trials, key=lambda one: (one.trial, order[one.seed]))
-        planned = self.size * len(self.seeds)
-        return Results.from_rows(
-            [one.row() for one in trials],
-            self.space,
-            smaller_is_better=self.smaller_is_better,
-            planned=planned,
-        )
+        wanted: dict[str, Any] = {"smaller_is_better": self.smaller_is_better}
+        wanted["planned"] = self.size * len(self.seeds)
+        return Results.from_rows([one.row() for one in trials], self.space, **wanted)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import keyword
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,23 +72,21 @@ class Space(Mapping[str, Dimension]):
                     "results; choose another name"
                 )
         self._dimensions = dict(dimensions)
-        for name in self:
-            self._check_condition(name)
+        for place, name in enumerate(self):
+            self._check_condition(name, list(self)[:place])
 
-    def _check_condition(self, name: str) -> None:
-        earlier = list(itertools.takewhile(lambda other: other != name, self))
+    def _check_condition(self, name: str, earlier: list[str]) -> None:
         for parent, values in self[name].when.items():
             if parent not in earlier:
                 raise ValueError(
                     f"{name} depends on {parent!r}, which is no dimension before it; there are "
                     f"{', '.join(earlier) or 'none'}"
                 )
-            for value in values:
-                if value not in self[parent]:
-                    raise ValueError(
-                        f"{name} depends on {parent} being {value!r}, which it never is: "
-                        f"{self[parent]!r}"
-                    )
+            if never := [value for value in values if value not in self[parent]]:
+                raise ValueError(
+                    f"{name} depends on {parent} being {never[0]!r}, which it never is: "
+                    f"{self[parent]!r}"
+                )
 
     def __getitem__(self, name: str) -> Dimension:
         return self._dimensions[name]

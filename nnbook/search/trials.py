@@ -81,7 +81,12 @@ class Trial:
                 f"the evaluation returned {', '.join(map(repr, found)) or 'an empty dict'}; "
                 "expected 'value' among them"
             )
-        value, seconds = (_number(name, measures.pop(name)) for name in ("value", "seconds"))
+        for name in ("value", "seconds"):
+            if isinstance(measures[name], (bool, str, type(None))):
+                raise TypeError(
+                    f"the evaluation returned {measures[name]!r} as its {name}; expected a number"
+                )
+        value, seconds = float(measures.pop("value")), float(measures.pop("seconds"))
         if taken := set(measures) & {*RESERVED, *hyperparameters}:
             raise ValueError(
                 f"the evaluation measured {sorted(taken)}, which the table has already; rename it"
@@ -90,12 +95,6 @@ class Trial:
         if not math.isfinite(value):
             return replace(ended, state="nan", error=f"the value is {value}")
         return replace(ended, state="complete", value=value)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, (bool, str)) or value is None:
-        raise TypeError(f"the evaluation returned {value!r} as its {name}; expected a number")
-    return float(value)
 
 
 def _plain(name: Any, value: Any) -> Any:
