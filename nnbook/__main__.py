@@ -26,7 +26,7 @@ MARKS = {"ok": "ok    ", "note": "note  ", "broken": "BROKEN"}
 # What can be installed besides: the extra that brings it, and what it is for.
 OPTIONAL_PACKAGES = {
     "matplotlib": ("plots", "for nnbook.plots and explore"),
-    "optuna": ("search", "for nnbook.search"),
+    "optuna": ("search", "for searches that learn from their trials"),
     "tqdm": ("search", "for progress bars"),
     "ipywidgets": ("notebook", "for sliders in a notebook"),
     "jupyterlab": ("notebook", "for the chapters as notebooks"),

@@ -70,7 +70,8 @@ class Average(Callback):
     def on_fit_start(self, run: Run) -> None:
         """Forget an earlier run, and look at steps from now on."""
         self._forget()
-        same = [c for c in run.callbacks if isinstance(c, Average) and c.name == self.name]
+        writers = [c for c in run.callbacks if isinstance(c, Average) and c.validation is not None]
+        same = [c for c in writers if c.name == self.name]
         if self.validation is not None and len(same) > 1:
             raise ValueError(
                 f"{len(same)} averages are called {self.name!r} and would write the same columns; "

@@ -83,7 +83,8 @@ def from_seeds(
         raise ValueError("build returned the same network twice; expected a new one each time")
     Ensemble(nets, combine)  # what it refuses must show before the training
     histories = fit_population(nets, train, validation, seeds=seeds, **options)
-    lost = {s: h.stopped for s, h in zip(seeds, histories, strict=True) if _diverged(h.stopped)}
+    pairs = zip(seeds, histories, strict=True)
+    lost = {seed: history.stopped for seed, history in pairs if history.status == "diverged"}
     return _ensemble_of(dict(zip(seeds, nets, strict=True)), lost, "seed", combine)
 
 
@@ -230,10 +231,6 @@ def from_snapshots(
             raise ValueError(f"last is {last}, but there are {len(members)} snapshots")
         members = members[-last:]
     return Ensemble(members, combine)
-
-
-def _diverged(stopped: str) -> bool:
-    return "is not finite" in stopped
 
 
 def _ensemble_of(nets: dict[int, Any], lost: dict[int, str], what: str, combine: str) -> Ensemble:

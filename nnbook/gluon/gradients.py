@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import os
 import threading
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -121,12 +122,13 @@ class BoundGradient:
         self._part.bind(min(2, len(examples)))  # a graph that cannot be bound must show now
         self._separable: bool | None = None if operators <= _ONE_BY_ONE else False
         self._helpers: list[_Helper] = []
+        self._threads: dict[int, int] = {}
 
     def __call__(self, rows: Rows) -> float:
         """Fill the gradient; return the mean loss."""
         size = number_of(rows)
-        count = thread_count(size * len(self.vector))
-        if count == 1 or not self._can_be_shared():
+        count = self._threads.get(size) or self._threads_for(size)
+        if count == 1:
             return self._part.run(rows, size) / size
         while len(self._helpers) < count - 1:
             self._helpers.append(_Helper(self._graph, self.vector, self.examples))
@@ -138,6 +140,12 @@ class BoundGradient:
             total += helper.wait()
             self._part.gradient += helper.gradient
         return total / size
+
+    def _threads_for(self, size: int) -> int:
+        """Decide, once for each batch size, over how many threads a minibatch is shared out."""
+        count = thread_count(size * len(self.vector))
+        self._threads[size] = count = count if count > 1 and self._can_be_shared() else 1
+        return count
 
     def _can_be_shared(self) -> bool:
         """Find out, once, whether the loss and slopes of some rows depend on the others."""
@@ -343,7 +351,9 @@ class _Bound:
         head.wait_to_read()
         self._head = head
         self._heads = (ctypes.c_void_p * 1)(head.handle)
-        self._every_gradient = list(owner.slopes.values())
+        # The engine without threads has done its work when it returns.
+        at_once = os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine"
+        self._pending = [] if at_once else [slope.handle for slope in owner.slopes.values()]
 
     def run(self) -> None:
         """Run the graph forward and backward, and wait until the gradient is written."""
@@ -352,5 +362,5 @@ class _Bound:
         handle = self._executor.handle
         mx.base.check_call(_LIBRARY.MXExecutorForward(handle, 1))
         mx.base.check_call(_LIBRARY.MXExecutorBackwardEx(handle, 1, self._heads, 1))
-        for gradient in self._every_gradient:
-            mx.base.check_call(_LIBRARY.MXNDArrayWaitToRead(gradient.handle))
+        for gradient in self._pending:
+            mx.base.check_call(_LIBRARY.MXNDArrayWaitToRead(gradient))

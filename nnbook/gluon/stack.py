@@ -187,6 +187,7 @@ def _chain(net: Any) -> list[Any]:
     """The layers of a sequential network, nested ones unrolled."""
     if not isinstance(net, nn.HybridSequential):
         raise NotStackable(f"a {type(net).__name__} is not a HybridSequential of dense layers")
+    _check_unhooked(net)
     chain: list[Any] = []
     for block in net._children.values():
         chain += _chain(block) if isinstance(block, nn.HybridSequential) else [block]
@@ -197,8 +198,7 @@ def _chain(net: Any) -> list[Any]:
 
 def _describe(block: Any) -> str:
     """Say what a layer is, so that two can be compared."""
-    if block._forward_hooks or block._forward_pre_hooks:
-        raise NotStackable("a forward hook must see every step")
+    _check_unhooked(block)
     if isinstance(block, nn.Dense):
         if block.weight._data is None or block.bias is None or block.weight.grad_req == "null":
             raise NotStackable("a Dense layer has deferred shapes, no bias or frozen weights")
@@ -211,3 +211,8 @@ def _describe(block: Any) -> str:
     if type(block).__name__ not in _ELEMENTWISE or list(block.collect_params()):
         raise NotStackable(f"a {type(block).__name__} cannot be stacked")
     return repr(block)
+
+
+def _check_unhooked(block: Any) -> None:
+    if block._forward_hooks or block._forward_pre_hooks:
+        raise NotStackable("a forward hook must see every step")

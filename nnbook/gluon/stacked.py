@@ -184,10 +184,8 @@ class StackSource:
                 yield _Block(part, theta[part], grad[part], buffers, scratch, numbers, is_weight)
 
     def _column(self, values: list[float]) -> Any:
-        """Return a number, or where the members' differ a column of them, in θ's dtype."""
-        if len(set(values)) == 1:
-            return values[0]
-        return onp.array(values, dtype=self.stack.theta.dtype)[:, None]
+        """Return a number, or where the members' differ a column of them."""
+        return values[0] if len(set(values)) == 1 else onp.array(values)[:, None]
 
     # ---------------------------------------------------------------------------- the loop's
 
@@ -264,7 +262,10 @@ class StackSource:
     def finish(self, k: int) -> None:
         """Put a member's parameters into its network; what it computes from now on is not used."""
         self.stack.push(k)
-        self.runs[k].vector.put(self.stack.theta, onp.zeros(len(self.runs[k].vector)))
+        for block in self.blocks:  # zero computes faster than NaN
+            if block.members.start <= k < block.members.stop:
+                for array in (block.theta, *block.buffers):
+                    array[k - block.members.start] = 0
 
     def close(self) -> None:
         """Let go of the graphs."""

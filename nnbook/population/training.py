@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as onp
@@ -15,11 +13,12 @@ from nnbook.gluon.deferred import complete
 from nnbook.gluon.examples import Examples, in_numpy_mode
 from nnbook.gluon.parameters import ParameterVector
 from nnbook.gluon.randomness import preserved_generator
-from nnbook.gluon.runtime import as_device, cores, use_numpy_mode
+from nnbook.gluon.runtime import as_device
 from nnbook.gluon.sources import start_network
 from nnbook.gluon.stack import NotStackable, Stack
 from nnbook.gluon.stacked import MemberVector, StackSource
 from nnbook.population.members import Member, members_of
+from nnbook.population.workers import as_workers, share_out
 from nnbook.training import Callback, EarlyStopping, History
 from nnbook.training.loop import train as train_runs
 from nnbook.training.run import Run
@@ -28,6 +27,7 @@ __all__ = ["fit_population"]
 
 # Bytes of θ of a stack: a larger one leaves the cache, and is slower than two of half its size.
 _STACK = 3_000_000
+# Parameters times examples of a step of all members: with as many, two stacks gain more by a second
 _SMALL_BATCH = 50
 
 
@@ -50,7 +50,7 @@ def fit_population(
     order: Any = None,
     progress: bool = True,
     memory: float | None = None,
-    workers: int | None = None,
+    workers: Any = None,
 ) -> list[History]:
     """Train many networks of one architecture in one run; each as `fit` would train it alone.
 
@@ -89,9 +89,11 @@ def fit_population(
         Show a progress bar where somebody is there to look.
     memory : float, optional
         Bytes that a stack may take; a larger population is split. By default half of what is free.
-    workers : int, optional
-        Threads that share the members out among them; by default one for each core if MXNet has
-        not been given several threads by you. A member's result does not depend on it.
+    workers : int, Workers or client of a Dask cluster, optional
+        Who shares the members out among them. By default one for each core if the number of
+        threads has not been chosen by you (``OMP_NUM_THREADS``): threads, or where batches are
+        small, the run is long and no code of yours is in it, processes; `Workers` decides that
+        for them. A cluster gets the stacks as tasks. A member's result does not depend on it.
 
     Returns
     -------
@@ -99,12 +101,14 @@ def fit_population(
         As from `fit`; ``seconds`` is the run's time divided by the number of members of its stack.
         A member that diverges does not stop the others: its history ends with the epoch before,
         has the status "diverged", and its network holds the parameters of then. ``path`` says
-        whether a member was trained in a stack, and ``reason`` why not.
+        whether a member was trained in a stack, and ``reason`` why not, or why not by processes.
 
     Raises
     ------
     ValueError, TypeError
         As for `fit`; also arrays of another length than K.
+    WorkerError
+        A process was killed while it trained; the message names its members.
 
     Examples
     --------
@@ -138,19 +142,11 @@ def fit_population(
         order=order,
     )
     device = None if device is None else as_device(device)
-    count = cores() if workers is None else check_whole(workers, "workers")
-    parts = _parts(members, batch_size, memory, count)
-
-    def one(part: list[Member]) -> list[History]:
-        use_numpy_mode()
-        return _train_part(part, train, validation, device)
-
+    workers = as_workers(workers)
+    apart = bool(_why_apart(members, device))
+    parts = [[m] for m in members] if apart else _parts(members, batch_size, memory)
     with preserved_generator():
-        if count == 1 or len(parts) == 1:
-            found = [one(part) for part in parts]
-        else:
-            with ThreadPoolExecutor(min(count, len(parts)), "nnbook") as pool:
-                found = list(pool.map(one, parts))
+        found = share_out(_train_part, parts, (train, validation), device, workers, progress)
     histories: dict[int, History] = {}
     for part, mine in zip(parts, found, strict=True):
         histories |= {m.index: history for m, history in zip(part, mine, strict=True)}
@@ -181,14 +177,16 @@ def _why_apart(members: list[Member], device: Any) -> str:
     Members that share no minibatch share no product either: what a stack saves them is the cost of
     starting a step, and that only counts while the minibatch is small.
     """
-    if len(members) == 1:
-        return "it is the only one of its stack"
     if device is not None and device.device_type != "cpu":
         return f"a stack needs the CPU, and this is {device}"
+    try:
+        Stack([members[0].net])
+    except NotStackable as error:
+        return str(error)
     shared = len({(m.plan.seed, m.plan.order) for m in members}) < len(members)
     if not shared and members[0].plan.batch_size >= _SMALL_BATCH:
-        return f"members with orders of their own are faster so at {_SMALL_BATCH} examples or more"
-    return ""
+        return f"a member with an order of its own is faster so at {_SMALL_BATCH} examples or more"
+    return "it is the only one of its stack" if len(members) == 1 else ""
 
 
 def _train_stack(members: list[Member], train: Any, validation: Any) -> list[History]:
@@ -217,10 +215,12 @@ def _train_stack(members: list[Member], train: Any, validation: Any) -> list[His
     return train_runs(runs, source)
 
 
-def _parts(
-    members: list[Member], batch_size: int, memory: float | None, workers: int
-) -> list[list[Member]]:
-    """Split the members into stacks that fit into memory, θ into the cache, and no core idle."""
+def _parts(members: list[Member], batch_size: int, memory: float | None) -> list[list[Member]]:
+    """Split the members into stacks that fit into memory, and θ into the cache.
+
+    How many workers there are plays no part: the last bits of a member's numbers depend on who is
+    beside it in its stack.
+    """
     if memory is None:
         known = "SC_AVPHYS_PAGES" in os.sysconf_names  # not on macOS
         free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") if known else 4e9
@@ -236,8 +236,7 @@ def _parts(
     keys: dict[Any, int] = {}
     for member in members:
         keys.setdefault((member.plan.seed, member.plan.order), len(keys))
-    ordered = sorted(members, key=lambda m: (keys[m.plan.seed, m.plan.order], m.index))
-    stacks = -(-len(members) // most)
-    stacks = -(-stacks // workers) * workers if len(members) > workers else stacks
-    edges = [len(members) * k // stacks for k in range(stacks + 1)]
-    return [ordered[a:b] for a, b in itertools.pairwise(edges) if b > a]
+    ordered = sorted(members, key=lambda m: (m.plan.seed, keys[m.plan.seed, m.plan.order], m.index))
+    # Many small stacks would keep more cores busy, but the numbers printed in the book were made by
+    # stacks of this size, and their last bits hang on it. A smaller `memory` gives smaller ones.
+    return [ordered[start : start + most] for start in range(0, len(ordered), most)]
