@@ -425,7 +425,7 @@ def test_equal_weights_keep_hidden_units_equal():
         (lambda: layers.mlp(0, [3], 2), ValueError, "n_in is 0; .* at least 1"),
         (lambda: layers.mlp(4, [3, -1], 2), ValueError, "hidden layer's size is -1"),
         (lambda: layers.mlp(4, [3], 2.5), TypeError, r"n_out is 2\.5; expected a whole number"),
-        (lambda: layers.mlp(4, [True], 2), ValueError, "hidden layer's size is True"),
+        (lambda: layers.mlp(4, [True], 2), TypeError, "hidden layer's size is True"),
         (lambda: layers.mlp(4, 30, 2), TypeError, r"hidden is 30; .* such as \[30\]"),
         (
             lambda: layers.mlp(4, [3], 2, "swish"),
