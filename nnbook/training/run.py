@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as onp
@@ -107,7 +107,6 @@ class Plan:
     loss: Any = None
 
 
-@dataclass
 class Run:
     """A training run in progress, as callbacks see it.
 
@@ -141,27 +140,29 @@ class Run:
         What one callback has computed and another can use.
     """
 
-    net: Any
-    vector: Any
-    plan: Plan
-    callbacks: Sequence[Callback]
-    examples: Any = None
-    held_out: Any = None
-    count: int | None = None  # of examples; None for a loss that has none
-    random: bool = False
-    history: History = field(default_factory=History)
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    loss: float = float("nan")
-    shared: dict[str, Any] = field(default_factory=dict)
-    observations: list[Observation] = field(default_factory=list)
-    listeners: list[Callable[[onp.ndarray], None]] = field(default_factory=list)
-    rule: Any = None  # what takes the steps; the loop sets it
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        net: Any,
+        vector: Any,
+        plan: Plan,
+        callbacks: Sequence[Callback],
+        examples: Any = None,
+        held_out: Any = None,
+        count: int | None = None,
+        random: bool = False,
+    ):
+        self.net, self.vector, self.plan = net, vector, plan
         # Stable: callbacks of one order are called as they were given.
-        self.callbacks = sorted(self.callbacks, key=lambda callback: callback.order)
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
+        self.examples, self.held_out, self.random = examples, held_out, random
+        self.count = count  # of examples; None for a loss that has none
+        self.history = History()
+        self.epoch = self.step = 0
+        self.seconds, self.loss = 0.0, float("nan")
+        self.shared: dict[str, Any] = {}
+        self.observations: list[Observation] = []
+        self.listeners: list[Callable[[onp.ndarray], None]] = []
+        self.rule: Any = None  # what takes the steps; a source sets it
 
     @property
     def epochs(self) -> int:
