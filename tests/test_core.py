@@ -20,7 +20,7 @@ PARTS = {
     "checks": ["check_gradients", "check_optimizer", "difference", "relative_error", "sweep_h"],
     "ensemble": ["average_probabilities", "brier_score", "disagreement", "fit_temperature", "vote"],
     "losses": ["l1_penalty", "l1_prox", "l2_penalty"],
-    "monitors": ["GradientNorm", "LossWiggle", "UpdateRatio", "smoothness"],
+    "monitors": ["GradientNorm", "LossWiggle", "UpdateRatio", "report", "smoothness"],
     "training": ["Callback", "Checkpoint", "EarlyStopping", "History", "fit", "train_plainly"],
 }
 WITHOUT = """

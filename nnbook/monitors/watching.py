@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from nnbook.findings import Findings
-from nnbook.monitors.activations import ActivationHistogram, DeadUnits
 from nnbook.monitors.base import Monitor
 from nnbook.monitors.epochs import Gap, LossWiggle
 from nnbook.monitors.steps import GradientHistogram, GradientNorm, UpdateRatio
@@ -28,6 +27,9 @@ def watch(probe: Any = 100) -> list[Monitor]:
     list of Monitor
         For the `callbacks` of `fit`.
     """
+    # Here, because these two look inside a Gluon network, and `report` serves any objective.
+    from nnbook.monitors.activations import ActivationHistogram, DeadUnits
+
     return [
         UpdateRatio(),
         GradientNorm(),
