@@ -4,22 +4,24 @@ Everything is a Gluon HybridBlock that works eagerly, hybridised and on symbols,
 initialiser.
 """
 
-from nnbook.gluon.layers import (
-    RBF,
+from nnbook.gluon.layers.initializers import (
     Constant,
     GlorotNormal,
     GlorotUniform,
     HeNormal,
-    Identity,
     LeCunNormal,
     LeCunUniform,
-    Maxout,
-    ScaledTanh,
     WeightInitializer,
-    activation,
     fans,
     gain,
-    mlp,
+)
+from nnbook.gluon.layers.networks import mlp
+from nnbook.gluon.layers.units import (
+    RBF,
+    Identity,
+    Maxout,
+    ScaledTanh,
+    activation,
     recommended_targets,
 )
 
