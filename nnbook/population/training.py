@@ -27,7 +27,7 @@ __all__ = ["fit_population"]
 
 # Bytes of θ of a stack: a larger one leaves the cache, and is slower than two of half its size.
 _STACK = 3_000_000
-# Parameters times examples of a step of all members: with as many, two stacks gain more by a second
+# From this batch size on, members with orders of their own are trained faster one by one.
 _SMALL_BATCH = 50
 
 
