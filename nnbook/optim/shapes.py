@@ -135,7 +135,7 @@ _SADDLE = Shape(
     (-0.1, 0.01),
     0.0,
     lambda theta: theta[..., 0] ** 2 / 2 + (theta[..., 1] ** 2 - 1) ** 2 / 4,
-    lambda theta: _pair(theta[..., 0], theta[..., 1] ** 3 - theta[..., 1]),
+    lambda theta: _pair(theta[..., 0], (theta[..., 1] ** 2 - 1) * theta[..., 1]),
 )
 
 SHAPES = (

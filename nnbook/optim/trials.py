@@ -53,15 +53,17 @@ def losses_of(rule: Optimizer, steps: int, seeds: int, seed: int, together: bool
     with onp.errstate(all="ignore"):
         for k in range(steps + 1):
             slope, noise, offset = _changes_at(k)
-            here = theta - offset
+            # A block for every shape: on a view with gaps NumPy's power and exp take one of two
+            # ways, and two last bits, by what happens to lie behind it in memory.
+            here = onp.ascontiguousarray(onp.moveaxis(theta - offset, -2, 0))
             for number, shape in enumerate(SHAPES):
-                value = shape.value(here[..., number, :])
+                value = shape.value(here[number])
                 losses[k, ..., number] = onp.maximum(value, shape.floor)
             if k == steps:
                 break
             gradient = onp.empty_like(theta)
             for number, shape in enumerate(SHAPES):
-                gradient[..., number, :] = shape.gradient(here[..., number, :])
+                gradient[..., number, :] = shape.gradient(here[number])
             gradient *= slope
             gradient *= factors[k] ** noise
             gradient += terms[k] * noise
