@@ -6,7 +6,10 @@ are compared as numbers and everything else text for text:
 * an integer must be the same;
 * a decimal (it has a point followed by a digit, or an exponent) must agree within 2 %, or within
   what its cell states in its metadata, ``"nnbook": {"tolerance": 0.05}``, at most 5 %;
-* a decimal that is zero agrees only with what is below 1e-9 in size;
+* a decimal that is zero agrees only with what is below 1e-9 in size; two below 1e-11 are rounding
+  errors, and agree;
+* of a verdict's record, what follows from other numbers in it (p-values and the like) and the
+  seeds' own numbers are not compared, but every effect and interval is;
 * nan, inf, versions (1.9.1) and digits inside words (C006, float32) are text;
 * pictures and packed curves are not compared, but the data plotted in a figure with sliders and
   the outcomes and scores of a grid are;
@@ -34,6 +37,9 @@ os.environ.update(PINS)  # before any kernel starts and before numpy and mxnet a
 DEFAULT_TOLERANCE = 0.02
 LARGEST_TOLERANCE = 0.05
 ZERO = 1e-9
+ROUNDING = 1e-11
+# Of a decision: what the rest implies, or magnifies. A p-value turns 1 % into a factor.
+IMPLIED = ("arms", "detectable", "p_value", "seeds_needed")
 TIMING_TAG = "nnbook-timing"
 
 _NUMBER = re.compile(
@@ -102,6 +108,8 @@ def _same(a: str, b: str, tolerance: float) -> bool:
     x, y = _value(a), _value(b)
     if x == 0 or y == 0:
         return max(abs(x), abs(y)) < ZERO
+    if max(abs(x), abs(y)) < ROUNDING:
+        return True
     return abs(x - y) <= tolerance * max(abs(x), abs(y))
 
 
@@ -126,6 +134,12 @@ def tolerance_of(cell: Any) -> float:
 
 def comparable(output: Any, tolerance: float, *, timing: bool = False) -> Any:
     """Return one output of a cell in the form in which it is compared."""
+    if isinstance(output, dict) and "decisions" in output:
+        kept = [
+            {k: v for k, v in decision.items() if k not in IMPLIED}
+            for decision in output["decisions"]
+        ]
+        output = {**output, "decisions": kept}
     if isinstance(output, dict | list):
         output = json.dumps(output, indent=1, sort_keys=True, ensure_ascii=False)
     if not isinstance(output, str):

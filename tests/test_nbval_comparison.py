@@ -11,7 +11,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import Printed, comparable, tolerance_of, unrun_cells
@@ -97,9 +97,28 @@ numbers = st.floats(1e-12, 1e12) | st.floats(-1e12, -1e-12)
 forms = st.sampled_from(["{:.3e}", "{:.6e}", "{!r}", "loss {:.4e} after 3 epochs", "({:.4e},"])
 
 
+def test_rounding_errors_agree_and_others_do_not() -> None:
+    assert Printed("error 2e-16") == Printed("error 9e-16")
+    assert Printed("error 2e-10") != Printed("error 9e-10")
+    assert Printed("error 2e-16") != Printed("error 2e-10")
+
+
+def test_of_a_decision_effects_are_compared_and_what_follows_from_them_is_not() -> None:
+    decision = {"outcome": "confirmed", "effect": 0.5, "low": 0.4, "p_value": 1e-7, "arms": {}}
+    record = {"claim": "C001", "decisions": [decision]}
+    implied = {"p_value": 3e-8, "arms": {"a": [1.5]}, "seeds_needed": 8}
+    assert comparable(record, 0.02) == comparable(
+        {**record, "decisions": [{**decision, **implied}]}, 0.02
+    )
+    for change in ({"effect": 0.55}, {"low": 0.3}, {"outcome": "open"}):
+        other = {**record, "decisions": [{**decision, **change}]}
+        assert comparable(record, 0.02) != comparable(other, 0.02)
+
+
 @settings(max_examples=200, deadline=None)
 @given(numbers, forms, st.sampled_from([0.9, 1.1]))
 def test_ten_percent_is_always_noticed(number: float, form: str, factor: float) -> None:
+    assume(abs(number) > 1e-10)  # what is smaller is a rounding error
     committed, printed = form.format(number), form.format(number * factor)
     assert Printed(committed, 0.05) != Printed(printed, 0.05)
 

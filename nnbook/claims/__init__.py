@@ -1,20 +1,30 @@
 """Put a recommendation to the test: compare arms seed by seed, and record a verdict.
 
-A claim is data: ``chapters/claims.yml`` holds what it says and where it comes from. An experiment
-gives one number per seed and arm; `compare` pairs them by seed; `verdict` decides, prints one line
-and leaves a machine-readable record in the notebook's output, from which the verdicts page is
-built.
+A claim has one primary decision, fixed before its seeds are run: a quantity, the direction that is
+claimed of it, and δ, the smallest effect worth having. `decide` takes the quantity once per seed,
+`compare` the arms that it is a difference or a quotient of, `share` independent cases, `panel` the
+tasks of a general claim, `holds` mathematics. `verdict` prints the headline and leaves a
+machine-readable record in the notebook's output.
 
-How it is decided. Let d be the mean advantage over the seeds, with its 95 % interval, and δ the
-smallest effect worth having, fixed before the run:
+Let d be the mean advantage over the seeds, with its 95 % interval:
 
 - **confirmed**: the whole interval lies beyond δ;
-- **refuted**: the whole interval lies beyond zero the other way (or, for `equal`, beyond δ);
-- **inconclusive**: otherwise.
+- **too small to matter**: it lies below δ and reaches zero or above: an effect, or none, that
+  nobody should act on;
+- **reversed**: it lies below zero;
+- **open**: anything else, with the number of seeds that would settle it;
+- **derived**: mathematics, checked within a tolerance;
+- **then, not now**: two decisions.
+
+All of it works outside the book, on anybody's runs, and without a ``claims.yml``.
 """
 
-from nnbook.claims.decisions import Comparison, Decision, compare, count, holds, interval
-from nnbook.claims.verdicts import MIME_TYPE, Verdict, load_claims, verdict
+from nnbook.claims.counting import count, holds, panel, share
+from nnbook.claims.decisions import Comparison, Decision, compare, decide
+from nnbook.claims.intervals import false_discoveries, interval, share_interval
+from nnbook.claims.power import detectable, seeds_needed
+from nnbook.claims.protocols import load_claims, seeds
+from nnbook.claims.verdicts import MIME_TYPE, Verdict, verdict
 
 __all__ = [
     "MIME_TYPE",
@@ -23,8 +33,16 @@ __all__ = [
     "Verdict",
     "compare",
     "count",
+    "decide",
+    "detectable",
+    "false_discoveries",
     "holds",
     "interval",
     "load_claims",
+    "panel",
+    "seeds",
+    "seeds_needed",
+    "share",
+    "share_interval",
     "verdict",
 ]

@@ -1,33 +1,64 @@
-"""Record: turn decisions into a claim's verdict that a page shows and the tests re-check."""
+"""Record: the verdict on a claim, which a page shows and the tests re-check."""
 
 from __future__ import annotations
 
 import html
-import os
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from nnbook._optional import require
-from nnbook.claims.decisions import _INF, CONFIRMED, INCONCLUSIVE, REFUTED, Decision
+from nnbook.claims.decisions import _INF, CONFIRMED, Decision
+from nnbook.claims.protocols import load_claims
 
-__all__ = ["Verdict", "load_claims", "verdict"]
+__all__ = ["MIME_TYPE", "Verdict", "verdict"]
 
 MIME_TYPE = "application/vnd.nnbook.verdict+json"
-PARTLY, OBSOLETE = "partly", "obsolete"
+THEN_NOT_NOW = "then, not now"
+# How a headline is called in style sheets.
+CLASSES = {
+    "confirmed": "confirmed",
+    "too small to matter": "small",
+    "reversed": "reversed",
+    "open": "open",
+    "derived": "derived",
+    THEN_NOT_NOW: "then",
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim's verdict, as the page shows it and the tests re-check it."""
+    """A claim's verdict: its headline, what decided it, and what else was measured.
+
+    Attributes
+    ----------
+    claim : str
+        Its id.
+    verdict : str
+        The headline: the outcome of the primary decision, or ``"then, not now"``.
+    statement, source : str
+        What is claimed, and by whom.
+    decisions : tuple of Decision
+        The primary first (two where a claim held then and not now); the others decide nothing.
+    revised : bool
+        Whether the protocol was changed after a verdict had been seen.
+    """
 
     claim: str
     verdict: str
     statement: str
     source: str
     decisions: tuple[Decision, ...] = field(default=())
+    revised: bool = False
+
+    @property
+    def primary(self) -> Decision:
+        """The decision that alone gives the headline."""
+        return self.decisions[0]
+
+    @property
+    def label(self) -> str:
+        """The headline as a page shows it."""
+        headline = self.verdict if self.verdict == THEN_NOT_NOW else self.primary.label
+        return f"{headline} (revised)" if self.revised else headline
 
     def record(self) -> dict[str, Any]:
         """Return the machine-readable record that is left in the notebook's output."""
@@ -36,36 +67,70 @@ class Verdict:
             {k: None if v in (_INF, -_INF) or v != v else v for k, v in asdict(decision).items()}
             for decision in self.decisions
         ]
+        for secondary in decisions[2 if self.verdict == THEN_NOT_NOW else 1 :]:
+            del secondary["arms"]  # what decides nothing needs no evidence that can be recomputed
         return {
             "claim": self.claim,
             "verdict": self.verdict,
             "statement": self.statement,
             "source": self.source,
-            **{key: decisions[0][key] for key in ("effect", "low", "high", "n", "unit")},
+            "revised": self.revised,
             "decisions": decisions,
         }
 
+    def _lines(self) -> tuple[list[str], list[str]]:
+        """Return what decided, and what else was measured."""
+        decisive = 2 if self.verdict == THEN_NOT_NOW else 1
+        first = [f"{d.quantity}: {d.evidence}{_outlook(d)}" for d in self.decisions[:decisive]]
+        return first, [f"{d.statement}: {d.evidence}" for d in self.decisions[decisive:]]
+
     def __str__(self) -> str:
-        lines = [f"{self.claim} {self.verdict}: {self.statement}"]
-        lines += [f"  {d.outcome}: {d.statement}: {d.evidence}" for d in self.decisions]
-        return "\n".join(lines)
+        first, rest = self._lines()
+        lines = [f"{self.claim} {self.label}: {self.statement}"]
+        lines += [f"  decided by {line}" for line in first]
+        covers = self.primary.covers
+        lines += [f"  the interval covers {covers}"] if covers else []
+        return "\n".join(lines + [f"  also measured: {line}" for line in rest])
 
     def _html(self) -> str:
-        rows = "".join(
-            f"<li><b>{d.outcome}</b> · {html.escape(d.statement)}: {html.escape(d.evidence)}</li>"
-            for d in self.decisions
-        )
-        return (
-            f'<div class="nnbook-verdict nnbook-{self.verdict}" id="verdict-{self.claim}">'
-            f"<p><strong>{self.claim} · {self.verdict}</strong> {html.escape(self.statement)}</p>"
-            f"<ul>{rows}</ul></div>"
-        )
+        first, rest = (list(map(html.escape, part)) for part in self._lines())
+        covers = html.escape(self.primary.covers)
+        parts = [
+            f'<div class="nnbook-verdict nnbook-{CLASSES[self.verdict]}" id="verdict-{self.claim}">'
+            f"<p><strong>{self.claim} · {self.label}</strong> {html.escape(self.statement)}</p>",
+            *(f'<p class="nnbook-decided">Decided by {line}.</p>' for line in first),
+        ]
+        if covers:
+            parts.append(f'<p class="nnbook-covers">The interval covers {covers}.</p>')
+        if rest:
+            parts.append("<details><summary>Also measured; decides nothing</summary><ul>")
+            parts += [f"<li>{line}</li>" for line in rest]
+            parts.append("</ul></details>")
+        return "".join([*parts, "</div>"])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {"text/plain": str(self), "text/html": self._html(), MIME_TYPE: self.record()}
 
 
-def verdict(claim: str, *decisions: Decision, obsolete: bool = False) -> Verdict:
+def _outlook(decision: Decision) -> str:
+    """Return what would settle an open question."""
+    if decision.outcome != "open" or decision.kind != "interval":
+        return ""
+    return (
+        f"; about {_rounded(decision.seeds_needed)} seeds would settle it, and {decision.n} would "
+        f"have confirmed {decision.detectable:.3g}"
+    )
+
+
+def _rounded(n: int) -> str:
+    """Return a number of seeds to one digit, which is all that such an estimate has."""
+    if n >= 10_000:
+        return "10,000 or more"
+    size = 10 ** (len(str(n)) - 1)
+    return str(-(-n // size) * size)
+
+
+def verdict(claim: str, *decisions: Decision, then_not_now: bool = False) -> Verdict:
     """Print a claim's verdict and leave its record in the notebook.
 
     Parameters
@@ -73,10 +138,11 @@ def verdict(claim: str, *decisions: Decision, obsolete: bool = False) -> Verdict
     claim : str
         Its id in ``claims.yml``, such as ``"C020"``.
     *decisions : Decision
-        One or more. If they agree, that is the verdict; if some are confirmed and others refuted
-        or inconclusive it is ``"partly"``.
-    obsolete : bool
-        The first decision is that the claim held then, the second that it does not hold now.
+        The primary decision, which alone gives the headline, then what else was measured.
+    then_not_now : bool
+        Both of the first two decide: that the claim held under the conditions of its time, and
+        whether it holds today. The headline is ``"then, not now"`` if the first is confirmed and
+        the second refuted; otherwise it is that of the second.
 
     Returns
     -------
@@ -86,58 +152,36 @@ def verdict(claim: str, *decisions: Decision, obsolete: bool = False) -> Verdict
     Raises
     ------
     KeyError
-        The claim is unknown.
+        The claim is unknown, where there is a ``claims.yml``.
     ValueError
-        No decision; or ``obsolete`` without one confirmed and one refuted.
+        No decision (or fewer than two, for then and now), or a primary decision that counts a
+        sample as if it were all cases.
     """
-    if not decisions:
-        raise ValueError(f"{claim} has no decision; give at least one")
-    outcomes = [decision.outcome for decision in decisions]
-    if obsolete:
-        if outcomes[:2] != [CONFIRMED, REFUTED]:
+    needed = 2 if then_not_now else 1
+    if len(decisions) < needed:
+        raise ValueError(f"{claim} has {len(decisions)} decisions; give at least {needed}")
+    for decision in decisions[:needed]:
+        if decision.kind == "count" and decision.outcome == CONFIRMED:
             raise ValueError(
-                f"{claim} is called obsolete, but its decisions are {outcomes}; expected the first "
-                "confirmed (it held then) and the second refuted (it does not hold now)"
+                f"the primary decision of {claim} counts {decision.number} cases. If they are a "
+                "sample, use claims.share, which has an interval; if they are all there are, say "
+                "exhaustive=True"
             )
-        outcome = OBSOLETE
-    elif len(set(outcomes)) == 1:
-        outcome = outcomes[0]
-    else:
-        outcome = PARTLY if CONFIRMED in outcomes else INCONCLUSIVE
+    outcome = decisions[0].outcome
+    if then_not_now:
+        then, now = decisions[0], decisions[1]
+        held = then.outcome == CONFIRMED and now.label.startswith("refuted")
+        outcome = THEN_NOT_NOW if held else now.outcome
+        decisions = decisions if held else (now, then, *decisions[2:])
     known = load_claims()
     if known and claim not in known:
         raise KeyError(f"there is no claim {claim!r} in claims.yml; add it there first")
     about = known.get(claim, {})
     return Verdict(
-        claim, outcome, about.get("statement", ""), about.get("source", ""), tuple(decisions)
+        claim,
+        outcome,
+        about.get("statement", ""),
+        about.get("source", ""),
+        tuple(decisions),
+        bool(about.get("revisions")),
     )
-
-
-@lru_cache(maxsize=1)
-def load_claims(path: str | None = None) -> dict[str, dict[str, Any]]:
-    """Read the claims of the book.
-
-    Parameters
-    ----------
-    path : str, optional
-        A ``claims.yml``; by default the one in the working folder or above it, if there is one.
-
-    Returns
-    -------
-    dict
-        By id: ``statement``, ``source``, ``chapter`` and ``expected``. Empty outside the book.
-    """
-    file = Path(path) if path else _find_claims(Path.cwd())
-    if file is None:
-        return {}
-    yaml = require("yaml", extra="notebook")
-
-    entries: Iterable[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {entry["id"]: entry for entry in entries}
-
-
-def _find_claims(folder: Path) -> Path | None:
-    places = [os.environ.get("NNBOOK_CLAIMS", "")]
-    for parent in (folder, *folder.parents):
-        places += [str(parent / "claims.yml"), str(parent / "chapters" / "claims.yml")]
-    return next((Path(place) for place in places if place and Path(place).is_file()), None)
