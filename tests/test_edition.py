@@ -4,6 +4,7 @@ import ast
 import importlib
 import os
 import re
+import statistics
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from scipy import stats
 
 import nnbook
 
@@ -287,6 +289,21 @@ def test_the_check_of_gradients_finds_the_planted_mistake_and_no_other(tmp_path)
     assert "error" not in right.replace("relative error", "")
     assert mistaken.startswith("check_gradients: not passed, wrong")
     assert re.findall(r"the gradient is wrong in ([^:]+):", mistaken) == ["0.weight"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_of_a_table_are_compared_outside_the_book(tmp_path):
+    lines = run("compare_runs", tmp_path).splitlines()
+    assert lines[0] == "momentum beats Adam by 0.1 confirmed"
+    adam = [5.61, 5.80, 5.72, 5.55, 5.93, 5.66, 5.70, 5.84]
+    momentum = [5.48, 5.55, 5.61, 5.30, 5.52, 5.49, 5.38, 5.66]
+    test = stats.ttest_rel(momentum, adam)
+    ends = test.confidence_interval(0.95)
+    by_scipy = [statistics.mean(momentum) - statistics.mean(adam), ends.low, ends.high]
+    assert decimals(lines[1])[:3] == pytest.approx([-number for number in by_scipy], abs=6e-4)
+    assert lines[3] == "momentum beats Adam by 0.5 refuted: too small to matter"
+    assert "the check works open" in lines
+    assert "7 of 8 (a share of 0.875, 95 % interval 0.473 to 0.997" in lines[-2]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -467,7 +467,8 @@ def test_the_sdist_has_everything_that_the_commands_need(builds):
     needed = {"Makefile", "pyproject.toml", "requirements.lock", "environment.yml", "conftest.py"}
     needed |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "Dockerfile"}
     needed |= {
-        f"examples/{name}.py" for name in ("check_my_gradients", "search", "schedule", "ensemble")
+        f"examples/{name}.py"
+        for name in ("check_my_gradients", "compare_runs", "ensemble", "schedule", "search")
     }
     needed |= {"_config.yml", "_toc.yml", "LICENSE", "chapters/LICENSE", "tests/test_project.py"}
     needed |= {"nnbook/py.typed"} | {path.relative_to(ROOT).as_posix() for path in STUBS}

@@ -86,7 +86,8 @@ class Verdict:
 
     def __str__(self) -> str:
         first, rest = self._lines()
-        lines = [f"{self.claim} {self.label}: {self.statement}"]
+        about = f": {self.statement}" if self.statement else ""
+        lines = [f"{self.claim} {self.label}{about}"]
         lines += [f"  decided by {line}" for line in first]
         covers = self.primary.covers
         lines += [f"  the interval covers {covers}"] if covers else []
