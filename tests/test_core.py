@@ -19,6 +19,7 @@ CORE = [
 PARTS = {
     "checks": ["check_gradients", "check_optimizer", "difference", "relative_error", "sweep_h"],
     "ensemble": ["average_probabilities", "brier_score", "disagreement", "fit_temperature", "vote"],
+    "experiments": ["Arm", "AtLeast", "Experiment", "Outcome", "first_below", "panel", "task"],
     "losses": ["l1_penalty", "l1_prox", "l2_penalty"],
     "monitors": ["GradientNorm", "LossWiggle", "UpdateRatio", "report", "smoothness"],
     "training": ["Callback", "Checkpoint", "EarlyStopping", "History", "fit", "train_plainly"],

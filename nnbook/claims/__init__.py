@@ -19,8 +19,9 @@ Let d be the mean advantage over the seeds, with its 95 % interval:
 All of it works outside the book, on anybody's runs, and without a ``claims.yml``.
 """
 
+from nnbook.claims.comparisons import Comparison, compare
 from nnbook.claims.counting import count, holds, panel, share
-from nnbook.claims.decisions import Comparison, Decision, compare, decide
+from nnbook.claims.decisions import Decision, decide
 from nnbook.claims.intervals import false_discoveries, interval, share_interval
 from nnbook.claims.power import detectable, seeds_needed
 from nnbook.claims.protocols import load_claims, seeds

@@ -1,0 +1,12 @@
+from nnbook.experiments.arms import Arm as Arm
+from nnbook.experiments.contest import Experiment as Experiment
+from nnbook.experiments.outcome import Outcome as Outcome
+from nnbook.experiments.runs import AtLeast as AtLeast
+from nnbook.experiments.runs import Cost as Cost
+from nnbook.experiments.runs import first_below as first_below
+from nnbook.experiments.tasks import TASKS as TASKS
+from nnbook.experiments.tasks import Task as Task
+from nnbook.experiments.tasks import panel as panel
+from nnbook.experiments.tasks import task as task
+from nnbook.experiments.training import TrainOnTask as TrainOnTask
+from nnbook.experiments.tuning import Choice as Choice
