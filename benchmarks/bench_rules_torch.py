@@ -1,8 +1,8 @@
 """Compare every update rule with PyTorch's own over 1,000 random steps in float64.
 
-``make bench`` runs it. The benchmarks' environment has PyTorch but not MXNet, so the rules are
-loaded from their files there: they need NumPy alone. It prints the largest difference of θ for
-each rule, relative to the largest θ, and fails where that is more than rounding:
+``make bench`` runs it, in the benchmarks' environment, which has PyTorch but not MXNet: the rules
+need NumPy and SciPy alone. It prints the largest difference of θ for each rule, relative to the
+largest θ, and fails where that is more than rounding:
 
 * SGD, momentum, AdaGrad, RMSprop, Adam and AdamW stand in PyTorch as they do here, with eps outside
   the root; they agree to rounding. PyTorch multiplies the whole velocity by the rate,
@@ -11,10 +11,8 @@ each rule, relative to the largest θ, and fails where that is more than roundin
   which is what v ← μ · 0 + g gives. The same iteration.
 """
 
-import importlib.util
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -24,24 +22,15 @@ try:
 except ModuleNotFoundError:  # this is the book's environment
     torch = None
 
-PEERS_PYTHON = Path(__file__).resolve().parents[1] / ".venv-bench" / "bin" / "python"
-OPTIM = Path(__file__).resolve().parents[1] / "nnbook" / "optim"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from nnbook.optim import rules  # noqa: E402
+
+PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 STEPS, SIZE, TOLERANCE = 1000, 5, 1e-12
 
 
-def load_rules():
-    """Return nnbook.optim.rules without importing nnbook, which needs MXNet."""
-    for name in ("nnbook", "nnbook.optim"):
-        sys.modules[name] = types.ModuleType(name)
-    for name in ("base", "rules"):
-        spec = importlib.util.spec_from_file_location(f"nnbook.optim.{name}", OPTIM / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    return module
-
-
-def pairs(rules):
+def pairs():
     """Return name: (the rule here, PyTorch's as a function of its parameters)."""
     t = torch.optim
     return {
@@ -93,7 +82,7 @@ def main():
     gradients = rng.normal(size=(STEPS, SIZE)) * 10 ** rng.uniform(-3, 1, SIZE)
     print(f"PyTorch {torch.__version__}, NumPy {np.__version__}, {STEPS} random steps, float64")
     wrong = []
-    for name, (rule, theirs) in pairs(load_rules()).items():
+    for name, (rule, theirs) in pairs().items():
         found = difference(rule, theirs, start, gradients)
         print(f"{name:<10} {found:.1e}")
         if not found < TOLERANCE:

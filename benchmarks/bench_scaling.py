@@ -6,24 +6,25 @@ population size; the machine's own rate of a matrix product is the ceiling. The 
 """
 
 import datetime
+import functools
 import itertools
 import json
 import statistics
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tools"))
-from nnbook.training.kernels import update_in_place  # noqa: E402
+sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
 from notebooks import machine, versions  # noqa: E402
 from worker import examples  # noqa: E402
 
 from nnbook import layers, losses, optim, training  # noqa: E402
-from nnbook.gluon.examples import Examples  # noqa: E402
-from nnbook.gluon.gradients import BoundGradient  # noqa: E402
+from nnbook.gluon import gradients  # noqa: E402
+from nnbook.gluon.examples import Examples, draw_rows  # noqa: E402
 from nnbook.parameters import ParameterVector  # noqa: E402
 from nnbook.population import fit_population  # noqa: E402
 from nnbook.runtime import mx  # noqa: E402
@@ -32,7 +33,18 @@ from nnbook.runtime import np as mxnp  # noqa: E402
 CHAPTERS = HERE.parent / "chapters"
 ROUNDS = 5
 RULE = optim.momentum(0.1, momentum=0.9)
-X, Y = examples(50_000)
+
+
+@functools.cache
+def data():
+    """Return the examples, made once and not when this module is imported."""
+    return examples(50_000)
+
+
+def first(n):
+    """Return the first n examples."""
+    x, y = data()
+    return x[:n], y[:n]
 
 
 def median_time(function, repeats):
@@ -54,7 +66,7 @@ def step_time(batch_size=32, hidden=(100,), n=10_000, steps=300):
         size = min(n, batch_size * steps)
         history = training.fit(
             net,
-            (X[:size], Y[:size]),
+            first(size),
             loss=losses.softmax_cross_entropy,
             optimizer=RULE,
             batch_size=batch_size,
@@ -73,7 +85,7 @@ def population_time(members, batch_size, shared):
         size = 100 * batch_size
         histories = fit_population(
             nets,
-            (X[:size], Y[:size]),
+            first(size),
             loss=losses.softmax_cross_entropy,
             optimizer=RULE,
             batch_size=batch_size,
@@ -87,33 +99,33 @@ def population_time(members, batch_size, shared):
 
 
 def parts_of_a_step(batch_size):
-    """Return the seconds of each part of a step of a 784-100-10 network."""
+    """Return the seconds of each part of a step of a 784-100-10 network, on one thread."""
     net = layers.mlp(784, [100], 10, seed=0)
-    data = Examples(net, (X[:10_000], Y[:10_000]), losses.softmax_cross_entropy, "train")
+    known = Examples(net, first(10_000), losses.softmax_cross_entropy, "train")
     vector = ParameterVector(net)
-    gradient = BoundGradient(net, vector, losses.softmax_cross_entropy, data)
-    rows = np.random.default_rng(0).permutation(10_000)[:batch_size]
-    gradient(rows)
-    bound = gradient._bound[batch_size]
+    part = gradients.BoundGradient(net, vector, losses.softmax_cross_entropy, known)._part
+    bound = part.bind(batch_size)
+    rows = np.random.default_rng(0).permutation(len(known))[:batch_size]
     theta, slope = (a.copy() for a in (vector.theta.asnumpy(), vector.grad.asnumpy()))
     state, scratch = RULE.init(theta), np.empty_like(theta)
 
     def draw():
-        for source, target in zip(gradient._host, bound.inputs, strict=True):
-            source.take(rows, axis=0, out=target, mode="clip")
+        for source, target in zip(part._host, bound.inputs, strict=True):
+            draw_rows(source, rows, target)
 
+    draw()
     repeats = max(20, 5000 // batch_size)
     forward = median_time(lambda: bound._executor.forward(is_train=True)[0].wait_to_read(), repeats)
     both = median_time(bound.run, repeats)
+    update = median_time(lambda: RULE.apply(slope, state, theta, scratch), repeats)
     parts = {
         "draw the minibatch": median_time(draw, repeats),
         "forward": forward,
         "backward": max(both - forward, 0.0),
-        "update θ": median_time(
-            lambda: update_in_place(RULE, theta, slope, state, scratch), repeats
-        ),
+        "update θ": update,
     }
-    whole = step_time(batch_size)
+    with mock.patch.object(gradients, "thread_count", return_value=1):
+        whole = step_time(batch_size)
     return parts | {"loop, loss and history": max(whole - sum(parts.values()), 0.0)}
 
 

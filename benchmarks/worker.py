@@ -2,7 +2,9 @@
 
 ``python worker.py LIBRARY`` reads one JSON object a line (``{"batch_size": 10, "steps": 2000}``)
 and answers with ``{"seconds_per_step": ...}``. The process lives through the whole benchmark, so
-that the libraries take turns in one sitting and none is measured cold.
+that the libraries take turns in one sitting and none is measured cold. A population is asked for
+with ``"members"``, ``"shared"`` (one order of the examples for all) and, of nnbook, ``"workers"``
+and ``"kind"``; its answer is the seconds of a step of one member.
 
 The task is the same for all: 784-100-10, logistic units, softmax cross-entropy, momentum 0.9,
 float32, minibatches drawn in a new order every epoch, the training loss of every epoch kept.
@@ -221,6 +223,83 @@ def jax_scan(x, y):
     return run
 
 
+def population(x, y):
+    """`nnbook.population.fit_population`: what further epochs of a whole call cost."""
+    from nnbook import layers, losses, optim
+    from nnbook.population import Workers, fit_population
+
+    def run(batch_size, epochs, n, members, shared, workers=None, kind=None):
+        def call(epochs):
+            nets = [
+                layers.mlp(N_IN, [N_HIDDEN], N_OUT, activation="sigmoid", seed=seed)
+                for seed in range(members)
+            ]
+            started = time.perf_counter()
+            fit_population(
+                nets,
+                (x[:n], y[:n]),
+                loss=losses.softmax_cross_entropy,
+                optimizer=optim.momentum(LEARNING_RATE, momentum=MOMENTUM),
+                batch_size=batch_size,
+                epochs=epochs,
+                seeds=[0] * members if shared else None,
+                workers=Workers(workers, kind),
+                progress=False,
+            )
+            return time.perf_counter() - started
+
+        short = call(1)  # sending, binding and the like are in both
+        return call(1 + epochs) - short, members * epochs * (n // batch_size)
+
+    return run
+
+
+def jax_population(x, y):
+    """JAX: `vmap` over the members in a scan over the steps of an epoch, on both cores."""
+    import jax as j
+    import jax.numpy as jnp
+
+    (parameters, _), x, y, step = jax_parts(x, y)
+
+    def epoch(p, v, inputs, labels, order, shared):
+        each = j.vmap(step, in_axes=(0, 0, None, None, None if shared else 0))
+
+        def one(carry, rows):
+            p, v, value = each(*carry, inputs, labels, rows)
+            return (p, v), value
+
+        (p, v), values = j.lax.scan(one, (p, v), order)
+        return p, v, values.mean(axis=0)
+
+    epoch = j.jit(epoch, donate_argnums=(0, 1), static_argnames="shared")
+    states, rng = {}, np.random.default_rng(0)
+
+    def run(batch_size, epochs, n, members, shared):
+        size = n - n % batch_size
+
+        def draw():
+            orders = [rng.permutation(n)[:size] for _ in range(1 if shared else members)]
+            rows = np.stack(orders).astype(np.int32).reshape(len(orders), -1, batch_size)
+            return rows[0] if shared else rows.transpose(1, 0, 2)
+
+        if members not in states:
+            p = j.tree.map(lambda a: jnp.stack([a] * members), parameters)
+            states.clear()
+            states[members] = p, j.tree.map(jnp.zeros_like, p)
+        p, v = states.pop(members)
+        p, v, value = epoch(p, v, x[:n], y[:n], draw(), shared)
+        value.block_until_ready()  # compiled, if the shape is new
+        inputs, labels = x[:n], y[:n]
+        started = time.perf_counter()
+        for _ in range(epochs):
+            p, v, value = epoch(p, v, inputs, labels, draw(), shared)
+            value.block_until_ready()
+        states[members] = p, v
+        return time.perf_counter() - started, members * epochs * (n // batch_size)
+
+    return run
+
+
 def sklearn(x, y):
     """scikit-learn's MLPClassifier; its fit shuffles and keeps the loss of every epoch."""
     import warnings
@@ -249,7 +328,10 @@ def sklearn(x, y):
     return run
 
 
-LIBRARIES = {f.__name__: f for f in (nnbook, gluon, torch, jax, jax_scan, sklearn)}
+LIBRARIES = {
+    f.__name__: f
+    for f in (nnbook, gluon, torch, jax, jax_scan, sklearn, population, jax_population)
+}
 
 
 def main(name):
@@ -259,11 +341,11 @@ def main(name):
     run = LIBRARIES[name](*examples())
     for line in sys.stdin:
         request = json.loads(line)
-        batch_size, steps = request["batch_size"], request["steps"]
+        batch_size, steps = request.pop("batch_size"), request.pop("steps")
         n = min(N, batch_size * steps)
         n -= n % batch_size
-        epochs = max(1, round(steps * batch_size / n))
-        seconds, taken = run(batch_size, epochs, n)
+        epochs = request.pop("epochs", max(1, round(steps * batch_size / n)))
+        seconds, taken = run(batch_size, epochs, n, **request)
         answers.write(json.dumps({"seconds_per_step": seconds / taken}) + "\n")
         answers.flush()
 
