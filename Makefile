@@ -33,8 +33,8 @@ NOTEBOOKS ?=
 LONG_STUDIES ?= $(sort $(wildcard chapters/long_*.py chapters/*/long_*.py))
 BENCHMARKS ?= $(sort $(wildcard benchmarks/bench_*.py))
 # What tests the core, where there is no MXNet.
-CORE := arguments claims core data_sets ensemble_diversity explore explore_grid objective optional \
-  plots plots_grids plots_monitors problems quadmath schedules search_plots search_results \
+CORE := arguments claims core data_sets ensemble_diversity experiments explore explore_grid objective \
+  optional plots plots_grids plots_monitors problems quadmath schedules search_plots search_results \
   search_space tape
 CORE_TESTS ?= $(wildcard $(CORE:%=tests/test_%.py))
 CORE_TOOLS := hypothesis ipywidgets packaging pytest pytest-xdist pyyaml scikit-learn
@@ -42,7 +42,7 @@ CORE_TOOLS := hypothesis ipywidgets packaging pytest pytest-xdist pyyaml scikit-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help env book test lab serve run run-long lint format lock bench clean
-.PHONY: test-oldest test-versions test-core frameworks
+.PHONY: test-oldest test-versions test-core frameworks reseed
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ run-long: env ## recompute the long studies into their data files
 	  echo "$$study"; $(BIN)/python $$study || exit 1; \
 	done
 	@$(if $(LONG_STUDIES),,echo "No chapter has a long study.")
+
+reseed: env ## run every notebook with other seeds, and say which verdicts change
+	$(BIN)/python tools/reseed.py --workers $(WORKERS) $(NOTEBOOKS)
 
 # The tools that resolve versions get an environment of their own.
 .venv-uv/.stamp: $(VENV)/.lock

@@ -1,47 +1,61 @@
-"""Sphinx extension: the tables of verdicts, run times and benchmarks, from what was recorded.
+"""Sphinx extension: verdicts, from the records that the notebooks leave in their outputs.
 
-``{nnbook-verdicts}`` lists every claim, ``{nnbook-verdicts} gradient_descent`` those of one
-chapter, ``{nnbook-status}`` the run times, ``{nnbook-benchmarks}`` and ``{nnbook-scaling}`` the
-time of a training step. A claim of a finished chapter (one with a notebook in the table of
-contents) that has no record, or another verdict than expected, is a warning, and so fails the build
-under ``-W``.
+The role ``{verdict}`C028` `` is a badge with headline and number that links to the laboratory's
+box; ``{nnbook-verdicts} gradient_descent`` lists a chapter's claims (all of them are in the atlas,
+`nnbook_atlas`). Every box gets a permalink and a link to its row there. What is wrong between
+``claims.yml`` and the records is a warning, and so fails the build under ``-W``: a claim of a
+finished chapter (one with a notebook in the table of contents) without a record, another headline
+than expected, a primary decision that is not the protocol's.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import statistics
+import math
+import re
 import zlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from docutils import nodes
+from nnbook_tables import table, table_row
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 logger = logging.getLogger(__name__)
 
 MIME_TYPE = "application/vnd.nnbook.verdict+json"
 CLAIMS = "chapters/claims.yml"
-STATUS = "chapters/status.json"
-BENCHMARKS = "chapters/benchmarks.json"
-SCALING = "chapters/scaling.json"
 PENDING = "not yet tested"
+BOX = re.compile(r'<div class="nnbook-verdict[^"]*" id="verdict-(\w+)">')
 
 Record = dict[str, Any]
+Found = dict[str, tuple[str, Record]]
 
 
 class verdict_cell(nodes.General, nodes.Element):
-    """Where a claim's verdict or effect goes, once every notebook has been read."""
+    """Where a claim's evidence goes, once every notebook has been read."""
+
+
+class verdict_badge(nodes.Inline, nodes.TextElement):
+    """Where a badge goes, likewise."""
 
 
 def load_claims(env: BuildEnvironment) -> list[Record]:
     """Return the claims of the book."""
-    return yaml.safe_load(Path(env.srcdir, CLAIMS).read_text(encoding="utf-8")) or []
+    file = Path(env.srcdir, CLAIMS)
+    return _parsed(file, file.stat().st_mtime)
+
+
+@cache
+def _parsed(file: Path, changed: float) -> list[Record]:
+    return yaml.safe_load(file.read_text(encoding="utf-8")) or []
 
 
 def read_records(path: Path) -> list[Record]:
@@ -62,6 +76,22 @@ def records_of(env: BuildEnvironment) -> dict[str, list[Record]]:
     return env.nnbook_verdicts
 
 
+def shown_on(env: BuildEnvironment) -> set[str]:
+    """Return the pages that show what other pages have recorded."""
+    if not hasattr(env, "nnbook_tables"):
+        env.nnbook_tables = set()
+    return env.nnbook_tables
+
+
+def found_verdicts(env: BuildEnvironment) -> Found:
+    """Return page and record of every verdict, by claim."""
+    return {
+        record["claim"]: (place, record)
+        for place, recorded in records_of(env).items()
+        for record in recorded
+    }
+
+
 def chapter_of(docname: str) -> str | None:
     """Return the chapter a page belongs to: chapters/<chapter> or chapters/<chapter>/<page>."""
     parts = docname.split("/")
@@ -74,21 +104,27 @@ def collect(app: Sphinx, doctree: nodes.document) -> None:
     path = Path(env.doc2path(env.docname))
     if path.suffix == ".ipynb":
         records_of(env)[env.docname] = read_records(path)
+        if records_of(env)[env.docname]:
+            shown_on(env).add(env.docname)  # its boxes link to the atlas
 
 
 def purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
     """Forget the records of a page that changed."""
     records_of(env).pop(docname, None)
+    shown_on(env).discard(docname)
 
 
 def merge(app: Sphinx, env: BuildEnvironment, docnames: Iterable[str], other: Any) -> None:
-    """Take over the records that a parallel process read."""
+    """Take over what a parallel process read."""
     records_of(env).update({k: v for k, v in records_of(other).items() if k in docnames})
+    shown_on(env).update(shown_on(other) & set(docnames))
+    if hasattr(other, "nnbook_atlas"):
+        env.nnbook_atlas = other.nnbook_atlas
 
 
 def outdated_tables(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Write the pages with tables again: a notebook may have changed."""
-    return sorted(getattr(env, "nnbook_tables", set()) & env.found_docs)
+    """Write the pages with verdicts again: a notebook may have changed."""
+    return sorted(shown_on(env) & env.found_docs)
 
 
 def check(app: Sphinx, env: BuildEnvironment) -> None:
@@ -120,172 +156,192 @@ def problems(claims: list[Record], records: dict[str, list[Record]]) -> list[str
             if record["verdict"] != expected:
                 outcome = f"{name} came out {record['verdict']}"
                 wrong.append(f"{docname}: {outcome}, expected {expected} ({CLAIMS})")
+            wrong += [f"{docname}: {words}" for words in protocol_problems(claim, record)]
     return wrong
 
 
-def evidence(record: Record) -> list[str]:
-    """Return how each part of a verdict came out, and what that rests on."""
+def protocol_problems(claim: Record, record: Record) -> list[str]:
+    """Return what is wrong between a claim's protocol, if it has one, and its record."""
+    from nnbook.claims import protocols
+
+    if "protocol" not in claim:
+        return []
+    if is_old(record):
+        return [f"{claim['id']} has a protocol, and a record from before: run the notebook again"]
+    return protocols.problems(claim, record)
+
+
+def is_old(record: Record) -> bool:
+    """Say whether a record was left by the first edition, whose decisions name no quantity."""
+    return not all("quantity" in decision for decision in record.get("decisions", []))
+
+
+def decisions_of(record: Record) -> list[Any]:
+    """Return a record's decisions, the primary first."""
     from nnbook.claims import Decision
 
-    decisions = [Decision(**decision) for decision in record.get("decisions", [])]
-    return [f"{each.outcome} · {each.statement}: {each.evidence}" for each in decisions]
+    known = {field.name for field in dataclasses.fields(Decision)}
+    found = []
+    for decision in record.get("decisions", []):
+        given = {k: math.nan if v is None else v for k, v in decision.items() if k in known}
+        if "quantity" not in given:  # the first edition
+            ratio = given.get("unit") == "×"
+            kind = {"tolerance": "identity"}.get(given["kind"], given["kind"])
+            old = {"quantity": given["statement"], "kind": kind, "ratio": ratio}
+            given |= old | {"null": 1.0 if ratio else 0.0}
+        found.append(Decision(**given))
+    return found
+
+
+def headline_class(headline: str) -> str:
+    """Return how a headline is called in the style sheet."""
+    from nnbook.claims.verdicts import CLASSES
+
+    return f"nnbook-{CLASSES.get(headline, headline)}"
+
+
+def decisive(record: Record) -> list[Any]:
+    """Return the decisions that gave the headline: one, or then and now."""
+    return decisions_of(record)[: 2 if record.get("verdict") == "then, not now" else 1]
+
+
+def evidence(record: Record) -> list[str]:
+    """Return what decided a claim: the quantity, its number and interval."""
+    return [f"{d.quantity}: {d.evidence}" for d in decisive(record)]
+
+
+def badge_text(record: Record) -> str:
+    """Return what a badge says: ``confirmed: 0.42×``."""
+    numbers = [decision.number for decision in decisive(record)]
+    return f"{record['verdict']}: {', now '.join(numbers)}" if numbers else record["verdict"]
+
+
+def address(app: Sphinx, claim: str, place: str, docname: str) -> str:
+    """Return the address of a verdict's box, seen from a page."""
+    uri = f"#verdict-{claim}"
+    return uri if place == docname else app.builder.get_relative_uri(docname, place) + uri
+
+
+def badge(app: Sphinx, claim: str, found: Found, docname: str) -> nodes.Node:
+    """Return a claim's badge: headline and number, linked to the box."""
+    place, record = found.get(claim, ("", {}))
+    if not record:
+        return nodes.inline(text=PENDING, classes=["nnbook-badge", "nnbook-pending"])
+    text = badge_text(record)
+    if app.builder.format != "html":
+        return nodes.Text(text)
+    uri = address(app, claim, place, docname)
+    link = nodes.reference("", "", nodes.inline(text=text), internal=True, refuri=uri)
+    link["reftitle"] = f"{claim}: {record['statement']}" if record.get("statement") else claim
+    link["classes"] = ["nnbook-badge", headline_class(record["verdict"])]
+    return link
+
+
+class VerdictRole(SphinxRole):
+    """A claim's verdict as a badge in a sentence."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Leave a place for the badge; an unknown claim is a warning."""
+        self.env.note_dependency(CLAIMS)
+        if self.text not in {claim["id"] for claim in load_claims(self.env)}:
+            words = f"there is no claim {self.text} in {CLAIMS}"
+            logger.warning(words, location=self.get_location(), type="nnbook", subtype="claims")
+        shown_on(self.env).add(self.env.docname)
+        return [verdict_badge(claim=self.text, location=self.get_location())], []
 
 
 class VerdictTable(SphinxDirective):
-    """The claims of a chapter, or of all, with their verdicts."""
+    """The claims of a chapter with their verdicts."""
 
-    optional_arguments = 1
-    heads = ("Claim", "Statement and source", "Verdict", "Effect")
-    widths = (8, 42, 12, 38)
+    required_arguments = 1
+    heads = ("Claim", "What is claimed, and by whom", "Verdict")
+    widths = (10, 50, 40)
 
     def run(self) -> list[nodes.Node]:
         """Build the table; its verdicts are filled in later."""
         self.env.note_dependency(CLAIMS)
-        if not hasattr(self.env, "nnbook_tables"):
-            self.env.nnbook_tables = set()
-        self.env.nnbook_tables.add(self.env.docname)
-        chosen = self.arguments[0] if self.arguments else None
-        claims = [c for c in load_claims(self.env) if chosen in (None, c["chapter"])]
+        shown_on(self.env).add(self.env.docname)
+        chosen = self.arguments[0]
+        claims = [c for c in load_claims(self.env) if c["chapter"] == chosen]
         if not claims:
             return [self.state.document.reporter.error(f"no claim of a chapter named {chosen!r}")]
         rows = []
         for claim in claims:
             name = claim["id"]
-            cite = claim["cite"].replace(" ", "")
-            words = f"{claim['statement'].strip()} {{cite}}`{cite}`"
-            rows.append(
-                [
-                    [nodes.paragraph("", "", nodes.strong(text=name))],
-                    self._parse(words),
-                    [verdict_cell(claim=name, part="verdict")],
-                    [verdict_cell(claim=name, part="effect")],
-                ]
-            )
-        return [_table(self.heads, self.widths, rows, "nnbook-verdicts")]
+            cells = [
+                [nodes.paragraph("", "", nodes.strong(text=name))],
+                parse(self, f"{claim['statement'].strip()} {citation(claim)}"),
+                [nodes.paragraph("", "", verdict_badge(claim=name)), verdict_cell(claim=name)],
+            ]
+            rows.append(cells)
+        classes = ("nnbook-verdicts", "nnbook-chapter-verdicts")
+        return [table(self.heads, self.widths, rows, *classes)]
 
-    def _parse(self, text: str) -> list[nodes.Node]:
-        holder = nodes.Element()
-        self.state.nested_parse([text], self.content_offset, holder)
-        return holder.children
+
+def citation(claim: Record) -> str:
+    """Return the citation of a claim's sources, in MyST."""
+    cite = claim["cite"].replace(" ", "")
+    return f"{{cite}}`{cite}`"
+
+
+def parse(directive: SphinxDirective, text: str) -> list[nodes.Node]:
+    """Return what a text in MyST becomes."""
+    holder = nodes.Element()
+    directive.state.nested_parse([text], directive.content_offset, holder)
+    return holder.children
+
+
+def row_of(cells: list[list[nodes.Node]], **attributes: Any) -> nodes.row:
+    """Return a row with attributes."""
+    row = table_row(cells)
+    row.update_all_atts(attributes)
+    return row
 
 
 def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Fill in the verdicts, each linked to the place where it was reached."""
-    found = {
-        record["claim"]: (place, record)
-        for place, recorded in records_of(app.env).items()
-        for record in recorded
-    }
+    found = found_verdicts(app.env)
+    finished = {chapter_of(place) for place in records_of(app.env)}
+    chapters = {claim["id"]: claim["chapter"] for claim in load_claims(app.env)}
     for cell in list(doctree.findall(verdict_cell)):
-        place, record = found.get(cell["claim"], (None, {}))
-        if cell["part"] == "effect":
-            cell.replace_self([nodes.paragraph(text=text) for text in evidence(record)])
-        elif place is None:
-            cell.replace_self(nodes.paragraph(text=PENDING))
-        else:
-            uri = f"#verdict-{cell['claim']}"
-            if place != docname:
-                uri = app.builder.get_relative_uri(docname, place) + uri
-            link = nodes.reference("", record["verdict"], internal=True, refuri=uri)
-            classes = ["nnbook-badge", f"nnbook-{record['verdict']}"]
-            cell.replace_self(nodes.paragraph("", "", link, classes=classes))
+        _, record = found.get(cell["claim"], ("", {}))
+        cell.replace_self([nodes.paragraph(text=text) for text in evidence(record)])
+    for place in list(doctree.findall(verdict_badge)):
+        claim = place["claim"]
+        if claim not in found and chapters.get(claim) in finished and "location" in place:
+            words = f"{claim} has no verdict, and its chapter {chapters[claim]} is finished"
+            logger.warning(words, location=place["location"], type="nnbook", subtype="claims")
+        place.replace_self(badge(app, claim, found, docname))
+    if app.builder.format == "html":
+        link_boxes(app, doctree, docname)
 
 
-class StatusTable(SphinxDirective):
-    """The run time of every notebook, and the machines and versions behind the outputs."""
+def link_boxes(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Give every box of a page a permalink, and a link to its row of the atlas."""
+    atlas = getattr(app.env, "nnbook_atlas", None)
+    known = {claim["id"] for claim in load_claims(app.env)}
 
-    def run(self) -> list[nodes.Node]:
-        """Build the two tables."""
-        self.env.note_dependency(STATUS)
-        path = Path(self.env.srcdir, STATUS)
-        status = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if not status:
-            return [nodes.paragraph(text="No notebook has been executed yet.")]
-        times, settings = [], {}
-        for name, record in sorted(status.items()):
-            label = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
-            number = settings.setdefault((record["machine"], label), len(settings) + 1)
-            times.append([name, f"{record['seconds']:.1f} s", record["date"], str(number)])
-        places = [[str(number), *setting] for setting, number in settings.items()]
-        heads = ("Notebook", "Run time", "Executed on", "Setting")
-        return [
-            _table(heads, (50, 16, 20, 14), _texts(times)),
-            _table(("Setting", "Machine", "Versions"), (10, 40, 50), _texts(places)),
-        ]
+    def links(box: re.Match[str]) -> str:
+        claim = box[1]
+        here = f'<a href="#verdict-{claim}" aria-label="Link to this verdict">#</a>'
+        row = ""
+        if atlas is not None and claim in known:
+            uri = f"{app.builder.get_relative_uri(docname, atlas)}#{claim}"
+            row = f'<a href="{uri}" title="{claim} among all verdicts">atlas</a> '
+        return f'{box[0]}<span class="nnbook-links">{row}{here}</span>'
 
-
-class BenchmarkTable(SphinxDirective):
-    """The time of a training step in nnbook and its peers, as `make bench` measured it."""
-
-    def run(self) -> list[nodes.Node]:
-        """Build the table: medians in milliseconds, their spread, and nnbook's share of each."""
-        record = _measured(self.env, BENCHMARKS)
-        rows = []
-        for size, rounds in sorted(record["seconds_per_step"].items(), key=lambda r: int(r[0])):
-            for name, values in rounds.items():
-                median, low, high = (1e3 * f(values) for f in (statistics.median, min, max))
-                share = statistics.median(
-                    a / b for a, b in zip(rounds["nnbook"], values, strict=True)
-                )
-                rows.append([size, name, f"{median:.3f} ({low:.3f} to {high:.3f})", f"{share:.2f}"])
-        heads = ("Batch size", "Library", "ms a step: median (range)", "nnbook / library")
-        return [_table(heads, (14, 26, 38, 22), _texts(rows)), _setting(record)]
-
-
-class ScalingTable(SphinxDirective):
-    """How the time of a step grows, one quantity at a time, as `make bench` measured it."""
-
-    def run(self) -> list[nodes.Node]:
-        """Build a row for every quantity, and the share of the machine's matrix product rate."""
-        record = _measured(self.env, SCALING)
-        rows = [
-            [name, ", ".join(f"{k}: {1e3 * v:.3f}" for k, v in values.items())]
-            for name, values in record["seconds_per_step"].items()
-        ]
-        share = ", ".join(f"{k}: {v:.0%}" for k, v in record["share_of_ceiling"].items())
-        words = f"share of one thread's {record['gflops']:.0f} GFLOP/s, by batch size"
-        heads = ("Quantity", "ms a step")
-        return [_table(heads, (30, 70), _texts([*rows, [words, share]])), _setting(record)]
-
-
-def _measured(env: BuildEnvironment, path: str) -> Record:
-    env.note_dependency(path)
-    return json.loads(Path(env.srcdir, path).read_text(encoding="utf-8"))
-
-
-def _setting(record: Record) -> nodes.paragraph:
-    versions = ", ".join(f"{k} {v}" for k, v in sorted(record["versions"].items()))
-    return nodes.paragraph(text=f"Measured on {record['date']}: {record['machine']}; {versions}.")
-
-
-def _texts(rows: list[list[str]]) -> list[list[list[nodes.Node]]]:
-    return [[[nodes.paragraph(text=text)] for text in row] for row in rows]
-
-
-def _table(
-    heads: Iterable[str],
-    widths: Iterable[int],
-    rows: list[list[list[nodes.Node]]],
-    *classes: str,
-) -> nodes.table:
-    widths = tuple(widths)
-    group = nodes.tgroup("", *[nodes.colspec(colwidth=w) for w in widths], cols=len(widths))
-    group += nodes.thead("", _row([[nodes.paragraph(text=head)] for head in heads]))
-    group += nodes.tbody("", *[_row(row) for row in rows])
-    return nodes.table("", group, classes=list(classes))
-
-
-def _row(cells: list[list[nodes.Node]]) -> nodes.row:
-    return nodes.row("", *[nodes.entry("", *content) for content in cells])
+    for raw in list(doctree.findall(nodes.raw)):
+        if "html" in raw.get("format", "") and BOX.search(raw.astext()):
+            text = BOX.sub(links, raw.astext())
+            raw.replace_self(nodes.raw(raw.rawsource, text, format="html"))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_node(verdict_cell)
+    app.add_node(verdict_badge)
+    app.add_role("verdict", VerdictRole())
     app.add_directive("nnbook-verdicts", VerdictTable)
-    app.add_directive("nnbook-status", StatusTable)
-    app.add_directive("nnbook-benchmarks", BenchmarkTable)
-    app.add_directive("nnbook-scaling", ScalingTable)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", purge)
     app.connect("env-merge-info", merge)
@@ -293,7 +349,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-check-consistency", check)
     app.connect("doctree-resolved", resolve)
     return {
-        "version": "1",
+        "version": "2",
         "env_version": zlib.crc32(Path(__file__).read_bytes()),  # read all anew after a change here
         "parallel_read_safe": True,
         "parallel_write_safe": True,
