@@ -154,8 +154,7 @@ def holds(statement: str, error: float, *, tolerance: float, quantity: str = "")
     Returns
     -------
     Decision
-        Derived, or reversed; nothing between. Prints the error found, rounded up to a power of ten,
-        since its digits are rounding errors.
+        Derived, or reversed; nothing between. Prints the error found, to one digit.
     """
     if not 0 < tolerance < _INF:
         raise ValueError(f"tolerance is {tolerance}; expected a positive and finite number")
