@@ -6,6 +6,7 @@ each member of a stack; what differs between networks, objectives and stacks is 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -251,11 +252,12 @@ class _Epoch:
 
     def _arrive(self, loss: Any) -> None:
         """Tell the callbacks that a step has been taken, unless it led nowhere."""
-        losses = _values(loss)
+        # A float needs no array: this is done after every step that somebody listens to.
+        losses = [loss] if isinstance(loss, float) else _values(loss)
         for k in self.live:
             run = self.runs[k]
             run.step, run.loss = self.step, float(losses[k % len(losses)])
-        if not onp.isfinite(losses).all():
+        if not all(map(math.isfinite, losses)):
             self._settle()
         for k, callback in self.hooks:
             if k in self.live:
