@@ -135,6 +135,8 @@ def check(app: Sphinx, env: BuildEnvironment) -> None:
 
 def problems(claims: list[Record], records: dict[str, list[Record]]) -> list[str]:
     """Return what is wrong between the claims and the verdicts recorded, in words."""
+    from nnbook.claims import protocols
+
     found: dict[str, list[tuple[str, Record]]] = {}
     for docname, recorded in records.items():
         for record in recorded:
@@ -156,24 +158,9 @@ def problems(claims: list[Record], records: dict[str, list[Record]]) -> list[str
             if record["verdict"] != expected:
                 outcome = f"{name} came out {record['verdict']}"
                 wrong.append(f"{docname}: {outcome}, expected {expected} ({CLAIMS})")
-            wrong += [f"{docname}: {words}" for words in protocol_problems(claim, record)]
+            if "protocol" in claim:
+                wrong += [f"{docname}: {words}" for words in protocols.problems(claim, record)]
     return wrong
-
-
-def protocol_problems(claim: Record, record: Record) -> list[str]:
-    """Return what is wrong between a claim's protocol, if it has one, and its record."""
-    from nnbook.claims import protocols
-
-    if "protocol" not in claim:
-        return []
-    if is_old(record):
-        return [f"{claim['id']} has a protocol, and a record from before: run the notebook again"]
-    return protocols.problems(claim, record)
-
-
-def is_old(record: Record) -> bool:
-    """Say whether a record was left by the first edition, whose decisions name no quantity."""
-    return not all("quantity" in decision for decision in record.get("decisions", []))
 
 
 def decisions_of(record: Record) -> list[Any]:
@@ -184,11 +171,6 @@ def decisions_of(record: Record) -> list[Any]:
     found = []
     for decision in record.get("decisions", []):
         given = {k: math.nan if v is None else v for k, v in decision.items() if k in known}
-        if "quantity" not in given:  # the first edition
-            ratio = given.get("unit") == "×"
-            kind = {"tolerance": "identity"}.get(given["kind"], given["kind"])
-            old = {"quantity": given["statement"], "kind": kind, "ratio": ratio}
-            given |= old | {"null": 1.0 if ratio else 0.0}
         found.append(Decision(**given))
     return found
 
@@ -278,6 +260,44 @@ class VerdictTable(SphinxDirective):
         return [table(self.heads, self.widths, rows, *classes)]
 
 
+class ChangedTable(SphinxDirective):
+    """The claims whose headline is another one than in the first edition, and why."""
+
+    heads = ("Claim", "What is claimed", "First edition", "Now", "Why")
+    widths = (8, 36, 12, 18, 26)
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table; its badges are filled in later."""
+        self.env.note_dependency(CLAIMS)
+        shown_on(self.env).add(self.env.docname)
+        rows = [
+            [
+                [nodes.paragraph(text=claim["id"])],
+                parse(self, claim["statement"].strip()),
+                [nodes.paragraph(text=claim["was"])],
+                [nodes.paragraph("", "", verdict_badge(claim=claim["id"]))],
+                [nodes.paragraph(text=why_changed(claim))],
+            ]
+            for claim in load_claims(self.env)
+            if claim.get("was", claim["expected"]) != claim["expected"]
+        ]
+        return [table(self.heads, self.widths, rows, "nnbook-verdicts", "nnbook-changed")]
+
+
+def why_changed(claim: Record) -> str:
+    """Return why a claim's headline is not that of the first edition."""
+    reasons = [revision["reason"].strip() for revision in claim.get("revisions", ())]
+    if reasons:
+        return f"Revised: {reasons[-1]}"
+    if claim["expected"] == "derived":
+        return "It is mathematics, which no experiment confirms."
+    if claim["was"] == "partly":
+        return "One quantity decides, in place of a sum of parts."
+    if claim["was"] == "inconclusive" and claim["expected"] == "too small to matter":
+        return "A precise null is a result."
+    return "Another quantity decides: the one that the source speaks of."
+
+
 def citation(claim: Record) -> str:
     """Return the citation of a claim's sources, in MyST."""
     cite = claim["cite"].replace(" ", "")
@@ -342,6 +362,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(verdict_badge)
     app.add_role("verdict", VerdictRole())
     app.add_directive("nnbook-verdicts", VerdictTable)
+    app.add_directive("nnbook-changed", ChangedTable)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", purge)
     app.connect("env-merge-info", merge)

@@ -82,6 +82,8 @@ class Verdict:
         """Return what decided, and what else was measured."""
         decisive = 2 if self.verdict == THEN_NOT_NOW else 1
         first = [f"{d.quantity}: {d.evidence}{_outlook(d)}" for d in self.decisions[:decisive]]
+        if decisive == 2:
+            first = [f"{when}: {line}" for when, line in zip(("then", "now"), first, strict=True)]
         return first, [f"{d.statement}: {d.evidence}" for d in self.decisions[decisive:]]
 
     def __str__(self) -> str:

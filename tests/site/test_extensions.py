@@ -109,16 +109,6 @@ def test_a_badge_has_headline_and_number() -> None:
     assert verdicts.badge_text({"claim": "C1", "verdict": "open"}) == "open"
 
 
-def test_a_record_of_the_first_edition_is_understood() -> None:
-    old = {"statement": "s", "outcome": "confirmed", "effect": 2.0, "low": 1.8, "high": 2.2}
-    old |= {"threshold": 1.2, "n": 8, "unit": "×", "kind": "interval"}
-    (found,) = verdicts.decisions_of({"decisions": [old]})
-    assert found.quantity == "s"
-    assert found.advantage == pytest.approx([np.log(x) / np.log(1.2) for x in (2.0, 1.8, 2.2)])
-    broken = old | {"kind": "tolerance", "effect": None}
-    assert atlas.strip(verdicts.decisions_of({"decisions": [broken]})[0]) == ""
-
-
 PROTOCOL = {
     "quantity": "epochs, online / batch", "arms": "online; batch", "direction": "smaller",
     "delta": 1.2, "settings": "none", "seeds": "100 to 107", "tuning": "none", "refuted_by": "more",
@@ -141,30 +131,30 @@ def test_a_primary_decision_is_the_protocols() -> None:
     assert "tools/claims.py revise C1" in problem
 
 
-def test_a_claim_with_a_protocol_needs_a_record_of_this_edition() -> None:
-    old = {k: v for k, v in decision().items() if k != "quantity"}
-    records = {"chapters/waves": [{"claim": "C1", "verdict": "confirmed", "decisions": [old]}]}
-    (problem,) = verdicts.problems([with_protocol()], records)
-    assert "run the notebook again" in problem
-
-
 def test_the_claims_of_the_book_are_well_formed() -> None:
     claims = yaml.safe_load((ROOT / "chapters" / "claims.yml").read_text(encoding="utf-8"))
     names = [claim["id"] for claim in claims]
     assert names == sorted(set(names))
     earlier = {"confirmed", "refuted", "inconclusive", "partly", "obsolete"}
-    needed = {"id", "chapter", "statement", "source", "cite", "expected"}
-    optional = {"protocol", "was", "do", "frozen", "revisions"}
+    needed = {
+        "id",
+        "chapter",
+        "statement",
+        "source",
+        "cite",
+        "expected",
+        "protocol",
+        "do",
+        "frozen",
+    }
+    optional = {"was", "revisions"}
     for claim in claims:
         assert needed <= set(claim) <= needed | optional, claim["id"]
-        assert len(claim["statement"].split()) > 5
-        if "protocol" in claim:
-            assert claim["expected"] in atlas.HEADLINES
-            assert claim.get("was", "confirmed") in earlier
-            assert "\n" not in claim["do"].strip()
-            assert protocols.problems(claim) == []
-        else:  # decided by the rules of the first edition
-            assert claim["expected"] in earlier
+        assert len(claim["statement"].split()) > 3
+        assert claim["expected"] in atlas.HEADLINES
+        assert claim.get("was", "confirmed") in earlier
+        assert "\n" not in claim["do"].strip()
+        assert protocols.problems(claim) == []
 
 
 def test_every_claim_of_the_book_stands_on_the_verdicts_page(site: Path) -> None:
