@@ -406,7 +406,9 @@ def test_a_process_killed_while_idle_is_replaced():
     assert victim not in pids()
 
 
+# What is started in the background may have been told to ignore Ctrl-C.
 PROGRAM = """
+import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys; sys.path.insert(0, {tests!r})
 from test_population_workers import *
 fit_population(mlps(4), DATA, optimizer=RULE, workers={workers}, callbacks=lambda k:
