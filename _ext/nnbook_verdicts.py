@@ -16,11 +16,9 @@ import math
 import re
 import zlib
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from docutils import nodes
 from nnbook_tables import table, table_row
 from sphinx.application import Sphinx
@@ -49,13 +47,9 @@ class verdict_badge(nodes.Inline, nodes.TextElement):
 
 def load_claims(env: BuildEnvironment) -> list[Record]:
     """Return the claims of the book."""
-    file = Path(env.srcdir, CLAIMS)
-    return _parsed(file, file.stat().st_mtime)
+    from nnbook.claims import load_claims as read
 
-
-@cache
-def _parsed(file: Path, changed: float) -> list[Record]:
-    return yaml.safe_load(file.read_text(encoding="utf-8")) or []
+    return list(read(str(Path(env.srcdir, CLAIMS))).values())
 
 
 def read_records(path: Path) -> list[Record]:

@@ -22,7 +22,6 @@ from nnbook.claims import protocols
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = ROOT / "chapters" / "claims.yml"
-RANGE = re.compile(r"(\d+) to (\d+)")
 
 Entry = dict[str, Any]
 
@@ -144,8 +143,7 @@ def fresh(seeds: str, used: list[str]) -> str:
 
 
 def _numbers(seeds: Any) -> range:
-    found = RANGE.match(str(seeds))
-    return range(int(found[1]), int(found[2]) + 1) if found else range(0)
+    return protocols.stated_seeds(seeds) or range(0)
 
 
 def _entry(entries: dict[str, Entry], name: str) -> Entry:

@@ -15,7 +15,7 @@ from typing import Any
 from nnbook._arguments import check_whole
 from nnbook._optional import require
 
-__all__ = ["load_claims", "problems", "protocol_hash", "seeds"]
+__all__ = ["load_claims", "problems", "protocol_hash", "seeds", "stated_seeds"]
 
 FIELDS = ("quantity", "arms", "direction", "delta", "settings", "seeds", "tuning", "refuted_by")
 RESEED = "NNBOOK_RESEED"
@@ -94,7 +94,7 @@ def seeds(claim: str | Iterable[int], n: int | None = None) -> list[int]:
     shift = _APART * int(os.environ.get(RESEED, "0"))
     if not isinstance(claim, str):
         return [shift + int(seed) for seed in claim]
-    stated = _stated(load_claims().get(claim, {}).get("protocol", {}).get("seeds"))
+    stated = stated_seeds(load_claims().get(claim, {}).get("protocol", {}).get("seeds"))
     if stated and n is not None and n != len(stated):
         raise ValueError(f"n is {n}, but the protocol of {claim} has {len(stated)} seeds")
     if not stated:
@@ -106,8 +106,19 @@ def seeds(claim: str | Iterable[int], n: int | None = None) -> list[int]:
     return [shift + seed for seed in stated]
 
 
-def _stated(text: Any) -> range | None:
-    """Return the seeds that a protocol states, as "2800 to 2815"."""
+def stated_seeds(text: Any) -> range | None:
+    """Return the seeds that a protocol states, as in "2800 to 2815".
+
+    Parameters
+    ----------
+    text : str or None
+        What stands in it.
+
+    Returns
+    -------
+    range or None
+        None where it states none.
+    """
     found = _RANGE.match(str(text or ""))
     return range(int(found[1]), int(found[2]) + 1) if found else None
 
@@ -157,7 +168,7 @@ def problems(entry: Entry, record: dict[str, Any] | None = None) -> list[str]:
             f"'Revising a claim' in CONTRIBUTING, and `python tools/claims.py revise {name}`"
         )
     for revision in entry.get("revisions", ()):
-        old, new = _stated(revision.get("seeds_before")), _stated(protocol.get("seeds"))
+        old, new = stated_seeds(revision.get("seeds_before")), stated_seeds(protocol.get("seeds"))
         if old and new and set(old) & set(new):
             wrong.append(f"{name}: the revision of {revision.get('date')} kept old seeds")
     if record and not wrong:
@@ -172,7 +183,7 @@ def _disagreements(name: str, protocol: Entry, primary: dict[str, Any]) -> list[
         "direction": ("derived" if derived else primary["direction"], protocol["direction"]),
         "δ": (primary["threshold"], protocol["delta"]),
     }
-    stated = _stated(protocol["seeds"])
+    stated = stated_seeds(protocol["seeds"])
     if stated and primary["kind"] == "interval":
         pairs["number of seeds"] = (primary["n"], len(stated))
     return [

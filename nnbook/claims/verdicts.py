@@ -55,6 +55,11 @@ class Verdict:
         return self.decisions[0]
 
     @property
+    def decisive(self) -> tuple[Decision, ...]:
+        """The decisions that gave the headline: one, or then and now."""
+        return self.decisions[: 2 if self.verdict == THEN_NOT_NOW else 1]
+
+    @property
     def label(self) -> str:
         """The headline as a page shows it."""
         headline = self.verdict if self.verdict == THEN_NOT_NOW else self.primary.label
@@ -67,7 +72,7 @@ class Verdict:
             {k: None if v in (_INF, -_INF) or v != v else v for k, v in asdict(decision).items()}
             for decision in self.decisions
         ]
-        for secondary in decisions[2 if self.verdict == THEN_NOT_NOW else 1 :]:
+        for secondary in decisions[len(self.decisive) :]:
             del secondary["arms"]  # what decides nothing needs no evidence that can be recomputed
         return {
             "claim": self.claim,
@@ -80,11 +85,10 @@ class Verdict:
 
     def _lines(self) -> tuple[list[str], list[str]]:
         """Return what decided, and what else was measured."""
-        decisive = 2 if self.verdict == THEN_NOT_NOW else 1
-        first = [f"{d.quantity}: {d.evidence}{_outlook(d)}" for d in self.decisions[:decisive]]
-        if decisive == 2:
+        first = [f"{d.quantity}: {d.evidence}{_outlook(d)}" for d in self.decisive]
+        if len(first) == 2:
             first = [f"{when}: {line}" for when, line in zip(("then", "now"), first, strict=True)]
-        return first, [f"{d.statement}: {d.evidence}" for d in self.decisions[decisive:]]
+        return first, [f"{d.statement}: {d.evidence}" for d in self.decisions[len(first) :]]
 
     def __str__(self) -> str:
         first, rest = self._lines()
