@@ -113,7 +113,7 @@ def _constant_gradient(optimizer: Optimizer) -> tuple[list[Finding], dict[str, f
     early = abs(sizes[:6])
     swings = onp.diff(sizes[:6])
     alternates = bool((swings[1:] * swings[:-1] < 0).all())
-    swing = float(abs(swings).max() / max(early.max(), 1e-300)) if alternates else 0.0
+    swing = float(abs(swings).max()) / max(float(early.max()), 1e-300) if alternates else 0.0
     growth = float(sizes[-1] / sizes[_LONG - 1]) if sizes[_LONG - 1] else float("inf")
     findings = []
     if swing > 0.1:

@@ -234,7 +234,9 @@ class StackSource:
 
     def finite(self) -> onp.ndarray:
         """Tell for each member whether its parameters, and what its rule remembers, are finite."""
-        total = sum(part.sum(axis=1) for part in self.stack.per_member(self.stack.theta))
+        total = onp.zeros(len(self.runs))
+        for part in self.stack.per_member(self.stack.theta):
+            total += part.sum(axis=1)
         for block in self.blocks:
             for buffer in block.buffers:  # an average of g² that overflows makes steps 0
                 total[block.members] += buffer.sum(axis=1)
