@@ -1,0 +1,297 @@
+"""A sum of functions, one at a time: the Sum-of-Functions Optimizer in small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nnbook._arguments import check_positive, check_whole
+from nnbook._arrays import as_generator
+from nnbook.solvers.functions import Counts, Point
+from nnbook.solvers.results import Ended, Progress, Solution, Stop, solution_of
+
+__all__ = ["sfo"]
+
+Array = np.ndarray
+# Of a model's curvatures, the smallest may be this share of the largest.
+_RANGE = 1e-8
+
+
+class _Model:
+    """What is known of one function: a quadratic about the place where it was looked at last.
+
+    Its Hessian is βI + U diag(w) Uᵀ, built by BFGS from the last m pairs of steps and changes of
+    the gradient; β is the smallest curvature among the pairs.
+    """
+
+    def __init__(self, size: int, memory: int, curvature: float):
+        self.memory, self.beta = memory, curvature
+        self.pairs: list[tuple[Array, Array]] = []
+        self.U, self.w = np.zeros((size, 0)), np.zeros(0)
+        self.x = self.gradient = np.zeros(0)
+        self.value = np.inf
+
+    def look(self, x: Array, value: float, gradient: Array, fallback: float) -> None:
+        """Take in a value and a gradient at x."""
+        if len(self.x):
+            s, y = x - self.x, gradient - self.gradient
+            sizes = float(np.linalg.norm(s) * np.linalg.norm(y))
+            if sizes > 1e-300 and abs(float(s @ y)) > 1e-12 * sizes:
+                self.pairs = [*self.pairs, (s, y)][-self.memory :]
+        else:
+            self.beta = fallback
+        self.x, self.value, self.gradient = x, value, gradient
+        if self.pairs:
+            self._learn()
+
+    def times(self, v: Array) -> Array:
+        """Return the Hessian of the model times v."""
+        return self.beta * v + self.U @ (self.w * (self.U.T @ v))
+
+    def _learn(self) -> None:
+        S, Y = (np.stack(part, axis=1) for part in zip(*self.pairs, strict=True))
+        Q = np.linalg.qr(np.hstack([S, Y]))[0]
+        S, Y = Q.T @ S, Q.T @ Y  # everything happens in the span of the pairs
+        curvatures = np.linalg.svd(Y @ np.linalg.pinv(S), compute_uv=False)[: S.shape[1]]
+        largest = float(curvatures[0])
+        self.beta = max(float(curvatures[-1]), largest * _RANGE)
+        H = self.beta * np.eye(len(Q.T))
+        for s, y in zip(S.T, Y.T, strict=True):
+            Hs, sy = H @ s, float(s @ y)
+            if sy > 0:  # a pair of negative curvature would make H indefinite
+                H = H + np.outer(y, y) / sy - np.outer(Hs, Hs) / float(s @ Hs)
+        values, vectors = np.linalg.eigh((H + H.T) / 2)
+        typical = float(np.median(values[values > 0])) if (values > 0).any() else largest
+        values = np.where(values > _RANGE * abs(values).max(), values, typical)
+        self.U, self.w = Q @ vectors, values - self.beta
+
+
+def sfo(
+    functions: Any,
+    start: Any = None,
+    *,
+    passes: int = 10,
+    memory: int = 10,
+    first: int = 2,
+    curvature: float = 1e5,
+    stop: Stop | None = None,
+    callback: Callable[[Progress], Any] | None = None,
+    rng: Any = 0,
+) -> Solution:
+    """Minimise the mean of N functions by looking at one a step: SFO, without its subspace.
+
+    Every function has a quadratic model of its own, about where it was looked at last. A step goes
+    to the minimum of the sum of the models, θ = (Σ Hᵢ)⁻¹ Σ (Hᵢ θᵢ − ∇fᵢ), and looks at the
+    function whose model is the most out of date there, by the distance (θ − θᵢ)ᵀ H (θ − θᵢ). So a
+    quasi-Newton method is to be had from minibatches: each pair (s, y) is of one function. It
+    begins with a few functions and takes in the next when the active ones have little left to say.
+
+    It needs float64, N × 2 memory × P numbers, and functions that are the same every time: with
+    dropout, masks must stay as they are.
+
+    Parameters
+    ----------
+    functions : sequence of callables, or (Objective, sequence of rows)
+        ``f(x) -> (value, gradient)`` each; or an objective and the rows of each minibatch, N of
+        them, about √n / 10 for n examples, rather 25 or more.
+    start : array, shape (P,), optional
+        Where to begin; by default the objective's θ, which is moved to the solution.
+    passes : int
+        Steps / N.
+    memory : int
+        Pairs of each function.
+    first : int
+        How many functions are active at first.
+    curvature : float
+        Of the first models: large, so that the first steps are short.
+    stop : Stop, optional
+        Limits, of values too (`evaluations`); `gradient` is held against the mean of the gradients
+        that the models remember.
+    callback : callable, optional
+        As for `minimize`, after every step.
+    rng : int or numpy.random.Generator
+        Of the order of the functions.
+
+    Returns
+    -------
+    Solution
+        Its value is the mean of the last values of the functions, each where it was looked at.
+
+    References
+    ----------
+    Sohl-Dickstein, Poole and Ganguli (2014), Fast large-scale optimization by unifying stochastic
+    gradient and quasi-Newton methods.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnbook import solvers
+    >>> bowls = [lambda x, c=c: (((x - c) ** 2).sum(), 2 * (x - c)) for c in (0.0, 1.0, 5.0)]
+    >>> solvers.sfo(bowls, [9.0], passes=20, curvature=10.0).x.round(6)
+    array([2.])
+    """
+    functions, x, finish = _functions(functions, start)
+    N, rng = len(functions), as_generator(rng)
+    steps = check_whole(passes, "passes") * N
+    check_positive(curvature, "curvature")
+    stop = Stop(iterations=steps) if stop is None else stop
+    if not isinstance(stop, Stop):
+        raise TypeError(f"stop is {stop!r}; expected a Stop, such as Stop(evaluations=1000)")
+    stop = replace(stop, iterations=min(steps, stop.iterations))
+    memory, counts = check_whole(memory, "memory"), Counts(stop)
+    models = [_Model(len(x), memory, curvature) for _ in range(N)]
+    order = rng.permutation(N)
+    active = list(order[: check_whole(first, "first", most=N)])
+    waiting = list(order[len(active) :])
+    run = _Sum(functions, models, active, waiting, counts)
+    told: list[Progress] = []
+    try:
+        reason = _loop(run, x, curvature, stop, callback, told)
+    except Ended as ended:
+        reason = ended.reason
+    finish(run.point.x)
+    return solution_of(run.point, reason, counts, told, None)
+
+
+class _Sum:
+    """The functions, their models, and which of them take part."""
+
+    def __init__(
+        self, functions: Any, models: list[_Model], active: list, waiting: list, counts: Counts
+    ):
+        self.functions, self.models, self.counts = functions, models, counts
+        self.active, self.waiting = active, waiting
+        self.point = Point(np.zeros(0), np.inf, np.zeros(0))
+
+    def look(self, k: int, x: Array, fallback: float) -> float:
+        """Look at a function at x; return its gradient's length there."""
+        self.counts.check()
+        self.counts.evaluations += 1
+        self.counts.gradients += 1
+        value, gradient = self.functions[k](x.copy())
+        gradient = np.array(gradient, dtype=float)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            return np.inf
+        self.models[k].look(x, float(value), gradient, fallback)
+        return float(np.linalg.norm(gradient))
+
+    def seen(self) -> list[_Model]:
+        """Return the models that have been looked at."""
+        return [self.models[k] for k in self.active if len(self.models[k].x)]
+
+    def minimum(self) -> tuple[Array, Any]:
+        """Return where the sum of the models is least, and its Hessian as a function."""
+        seen = self.seen()
+        beta = sum(model.beta for model in seen)
+        right = np.sum([model.times(model.x) - model.gradient for model in seen], axis=0)
+        U = np.hstack([model.U for model in seen])
+        w = np.concatenate([model.w for model in seen])
+
+        def times(v: Array) -> Array:
+            return beta * v + U @ (w * (U.T @ v))
+
+        if not len(w):
+            return right / beta, times
+        # (βI + U W Uᵀ)⁻¹ in the span of U, where it is small and positive definite
+        Q, R = np.linalg.qr(U)
+        inner = beta * np.eye(Q.shape[1]) + (R * w) @ R.T
+        inside = Q.T @ right
+        return Q @ np.linalg.solve(inner, inside) + (right - Q @ inside) / beta, times
+
+    def stale(self, x: Array, times: Any) -> int:
+        """Return the active function that knows the least of x."""
+        for k in self.active:
+            if not len(self.models[k].x):
+                return k
+        gaps = [x - self.models[k].x for k in self.active]
+        return self.active[int(np.argmax([gap @ times(gap) for gap in gaps]))]
+
+    def grow(self) -> None:
+        """Take in another function once the active gradients are more noise than slope."""
+        seen = self.seen()
+        if not self.waiting or len(seen) < len(self.active):
+            return
+        slopes = np.stack([model.gradient for model in seen])
+        scatter = float(((slopes - slopes.mean(axis=0)) ** 2).sum()) / max(1, len(seen) - 1)
+        if float((slopes.mean(axis=0) ** 2).sum()) < scatter / len(seen):
+            self.active.append(self.waiting.pop())
+
+    def mean(self, x: Array) -> Point:
+        """Return what the models remember, as a point."""
+        seen = self.seen()
+        value = float(np.mean([model.value for model in seen]))
+        return Point(x, value, np.mean([model.gradient for model in seen], axis=0))
+
+
+def _loop(
+    run: _Sum, x: Array, curvature: float, stop: Stop, callback: Any, told: list[Progress]
+) -> str:
+    """Look, learn, step."""
+    fallback, before, scale = curvature, x, 1.0
+    k, step = run.active[0], 0.0
+    while True:
+        if not np.isfinite(run.look(k, x, fallback)):
+            if not run.seen():
+                raise ValueError(
+                    "a function is not finite at the start; expected finite numbers. Start "
+                    "elsewhere"
+                )
+            x, scale = (x + before) / 2, scale / 2  # not that far
+            if scale < 1e-12:
+                return "diverged"
+            continue
+        scale = 1.0
+        run.point = point = run.mean(x)
+        counts = run.counts
+        numbers = counts.evaluations, counts.gradients, 0, counts.seconds()
+        now = Progress(len(told), x.copy(), point.value, point.gradient_norm, step, *numbers)
+        told.append(now._replace(x=np.zeros(0)))
+        if callback is not None and callback(now) is True:
+            return "callback"
+        whole = not run.waiting and len(run.seen()) == len(run.models)
+        if whole and point.gradient_norm <= stop.gradient:
+            return "gradient"
+        if stop.target is not None and whole and point.value <= stop.target:
+            return "target"
+        if len(told) > stop.iterations:
+            return "iterations"
+        run.grow()
+        goal, times = run.minimum()
+        before, x = x, goal
+        step = float(np.linalg.norm(x - before))
+        fallback = float(np.median([model.beta + max([*model.w, 0.0]) for model in run.seen()]))
+        k = run.stale(x, times)
+
+
+def _functions(functions: Any, start: Any) -> tuple[Sequence[Any], Array, Callable[[Array], None]]:
+    """Return the functions, the start and what to do with the solution."""
+    from nnbook.solvers.functions import checked_start
+
+    def nothing(x: Array) -> None: ...
+
+    if isinstance(functions, tuple) and len(functions) == 2 and hasattr(functions[0], "theta"):
+        model, batches = functions
+        dtype = np.asarray(model.theta).dtype
+
+        def move(x: Array) -> None:
+            model.theta = x.astype(dtype)
+
+        def at(x: Array, rows: Any) -> tuple[float, Array]:
+            move(x)
+            return model.loss(rows), model.gradient(rows)
+
+        made = [lambda x, rows=rows: at(x, rows) for rows in batches]
+        found, first, finish = made, model.theta if start is None else start, move
+    else:
+        found, first, finish = list(functions), start, nothing
+    if not found or not all(map(callable, found)):
+        raise TypeError(
+            "functions holds no functions; expected f(x) -> (value, gradient), several of them, or "
+            "(objective, batches of rows)"
+        )
+    if first is None:
+        raise TypeError("start is None; expected a vector to begin from")
+    return found, checked_start(first), finish
