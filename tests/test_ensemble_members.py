@@ -362,13 +362,14 @@ def test_another_architecture_is_refused_and_no_network_changed(wrong, error, me
         assert_same(values(net), old)
 
 
-def test_networks_without_values_are_refused(tmp_path):
-    Ensemble([nn_dense()]).save(tmp_path / "file")
+def test_networks_without_values_get_them_from_a_file_and_give_none(tmp_path):
+    whole = nn_dense()
+    Ensemble([whole]).save(tmp_path / "file")
     for deferred in (nn.Dense(3), nn.Dense(3, in_units=8)):
-        with pytest.raises(ValueError, match="'weight' of member 0 has no values yet"):
-            Ensemble.load(tmp_path / "file", lambda k, net=deferred: net)
-        with pytest.raises(ValueError, match="'weight' of member 0 has no values yet"):
+        with pytest.raises(ValueError, match="member 0: parameter 'weight' has no values yet"):
             Ensemble([deferred]).save(tmp_path / "other")
+        (loaded,) = Ensemble.load(tmp_path / "file", lambda k, net=deferred: net).members
+        assert_same(values(loaded), values(whole))
     assert not (tmp_path / "other").exists()
 
 
@@ -417,7 +418,6 @@ def test_wrong_ensembles(arguments, error, message):
     ("call", "error", "message"),
     [
         (lambda e: e(X[:0]), ValueError, r"\(0, 8\); expected at least one example"),
-        (lambda e: e(X.tolist()), TypeError, "x is a list"),
         (lambda e: e(X, batch_size=0), ValueError, "batch_size is 0"),
         (lambda e: e.evaluate((X, Y + 1)), ValueError, "labels out of range"),
         (lambda e: e.evaluate((X, Y[:5])), ValueError, "5 labels for 23 examples"),
@@ -446,3 +446,62 @@ def test_a_member_that_diverged_is_named():
 def test_a_network_without_parameters_is_a_member_too():
     flat = nn.HybridLambda(lambda F, x: F.npx.activation(x, act_type="tanh"))
     onp.testing.assert_allclose(training.example_outputs(flat, X), onp.tanh(X), atol=1e-6)
+
+
+# ---------------------------------------------------------------------------- one output
+
+
+def single(k):
+    return layers.mlp(8, [5], 1, seed=k)
+
+
+@pytest.mark.parametrize("combine", ["probabilities", "logits", "votes"])
+@pytest.mark.parametrize("shape", [(23,), (23, 1)])
+def test_single_sigmoids_are_two_classes(combine, shape):
+    nets, y = [single(k) for k in range(3)], (Y > 0).astype(int)
+    many = Ensemble(nets, combine, weights=[1, 1, 2])
+    z = many.outputs(X)
+    assert z.shape == (3, 23, 1)
+    yes = 1 / (1 + onp.exp(-z[:, :, 0].astype(float)))
+    expected = {
+        "probabilities": onp.average(yes, axis=0, weights=[1, 1, 2]),
+        "votes": onp.average(yes > 0.5, axis=0, weights=[1, 1, 2]),
+        "logits": 1 / (1 + onp.exp(-onp.average(z[:, :, 0], axis=0, weights=[1, 1, 2]))),
+    }[combine]
+    onp.testing.assert_allclose(many(X), onp.stack([1 - expected, expected], axis=1), rtol=1e-6)
+    assert many.predict(X).tolist() == (expected > 0.5).astype(int).tolist()
+    found = many.evaluate((X, y.reshape(shape)))
+    assert found["accuracy"] == ((expected > 0.5) == y).mean()
+    if combine == "probabilities":
+        likelihood = onp.where(y == 1, expected, 1 - expected)
+        assert found["loss"] == pytest.approx(-onp.log(likelihood).mean(), rel=1e-6)
+
+
+def test_the_weights_of_single_sigmoids():
+    nets, y = [single(k) for k in range(3)], (Y > 0).astype(int)
+    fitted = Ensemble(nets).fit_weights((X, y))
+    assert fitted.evaluate((X, y))["loss"] <= Ensemble(nets).evaluate((X, y))["loss"] + 1e-9
+
+
+def test_targets_of_a_regression_are_no_classes():
+    with pytest.raises(ValueError, match=r"value 0\.5, .*make it with combine='outputs'"):
+        Ensemble([single(0)]).evaluate((X, onp.full(23, 0.5)))
+
+
+def test_training_evaluates_an_ensemble():
+    classes = Ensemble([mlp(k) for k in range(2)])
+    found = training.evaluate(classes, (X, Y), "softmax_cross_entropy")
+    assert found == classes.evaluate((X, Y))
+    one = training.evaluate(Ensemble([mlp(0)]), (X, Y), losses.softmax_cross_entropy)
+    alone = training.evaluate(mlp(0), (X, Y), losses.softmax_cross_entropy)
+    assert one["loss"] == pytest.approx(alone["loss"], rel=1e-5)
+    assert one["accuracy"] == alone["accuracy"]
+    y = RNG.normal(size=(23, 1))
+    numbers = Ensemble([single(0)], "outputs")
+    assert training.evaluate(numbers, (X, y), losses.squared_error)["loss"] == pytest.approx(
+        training.evaluate(single(0), (X, y), losses.squared_error)["loss"], rel=1e-5
+    )
+    with pytest.raises(ValueError, match="loss is squared_error, and the ensemble averages prob"):
+        training.evaluate(classes, (X, Y), losses.squared_error)
+    with pytest.raises(TypeError, match="expected neither beside it"):
+        training.evaluate(classes, (X, Y), losses.softmax_cross_entropy, metrics="f1")

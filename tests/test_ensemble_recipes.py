@@ -231,3 +231,35 @@ def test_members_of_snapshots():
         from_snapshots(net, snapshots, last=5)
     with pytest.raises(ValueError, match="no snapshot was taken yet"):
         from_snapshots(net, Snapshots(1))
+
+
+# ---------------------------------------------------------------------------- what the loss says
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "combine"),
+    [
+        (losses.squared_error, 1, "outputs"),
+        ("squared_error", 1, "outputs"),
+        (losses.softmax_cross_entropy, 2, "probabilities"),
+        (losses.sigmoid_cross_entropy, 1, "probabilities"),
+    ],
+)
+def test_the_loss_says_what_is_averaged(loss, outputs, combine):
+    x = onp.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+    y = (x[:, 0] > 0).astype(int)
+    found = from_seeds(
+        lambda seed: layers.mlp(3, [4], outputs, "tanh", seed=seed),
+        range(2),
+        (x, y),
+        loss=loss,
+        optimizer=optim.adam(0.05),
+        batch_size=40,
+        epochs=40,
+        progress=False,
+    )
+    assert found.combine == combine
+    if combine == "outputs":
+        assert found.evaluate((x, y))["loss"] < 0.1
+    else:
+        assert found.evaluate((x, y))["accuracy"] > 0.9

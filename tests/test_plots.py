@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -30,11 +31,20 @@ TRIALS = {
 }
 PATH = np.array([[-1.8 * 0.8**k, 1.5 * (-0.7) ** k] for k in range(20)])
 
+RANGE = SimpleNamespace(
+    learning_rates=np.geomspace(1e-4, 1, 30),
+    losses=np.r_[2.3 - X[:25] / 20, 3, 9, 80, 1e5, np.inf],
+    smoothed=np.r_[2.3 - X[:25] / 20, 1.5, 2, 3, 4, 5],
+    lowest=0.2,
+    suggestion=0.02,
+)
+
 EVERY = {
     "history": lambda **kw: plots.plot_history(HISTORY, **kw),
     "seeds": lambda **kw: plots.plot_seeds(X, SEEDS, "arm", **kw),
     "contours": lambda **kw: plots.plot_contours(bowl, {"sgd": PATH}, **kw),
     "spectrum": lambda **kw: plots.plot_spectrum([3.0, -1.0, 0.01, 0.0], "Hessian", **kw),
+    "range test": lambda **kw: plots.plot_range_test(RANGE, "B = 32", **kw),
     "schedule": lambda **kw: plots.plot_schedule(lambda t: 0.1 / (1 + t), 100, **kw),
     "comparison": lambda **kw: plots.plot_comparison(ARMS, xlabel="epochs", **kw),
     "trials": lambda **kw: plots.plot_trials(TRIALS["rate"], TRIALS["loss"], log=True, **kw),
@@ -276,3 +286,21 @@ def test_bad_input_leaves_no_figure(draw, error, message):
     with pytest.raises(error, match=message):
         draw()
     assert plt.get_fignums() == []
+
+
+# ---------------------------------------------------------------- range test
+
+
+def test_a_range_test_shows_where_the_loss_is_lowest_and_what_is_suggested():
+    ax = plots.plot_range_test(RANGE)
+    lines = labelled(ax)
+    np.testing.assert_array_equal(lines["the loss, averaged"].get_ydata(), RANGE.smoothed)
+    assert lines["suggestion 0.02"].get_xdata()[0] == 0.02
+    assert ax.get_xscale() == "log"
+    assert ax.get_ylim() == (0, 1.1 * 5)  # not 1e5
+    plots.plot_range_test(RANGE, "again", ax=ax)
+    assert labelled(ax)["again, averaged"].get_color() != lines["the loss, averaged"].get_color()
+    assert ax.get_ylim() == (0, 1.1 * 5)
+    short = SimpleNamespace(**vars(RANGE) | {"losses": [1.0]})
+    with pytest.raises(ValueError, match="30 rates, 1 losses and 30 averages"):
+        plots.plot_range_test(short)

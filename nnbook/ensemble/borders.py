@@ -10,6 +10,7 @@ from nnbook._arrays import as_numpy
 from nnbook.data import check_labels
 
 __all__ = [
+    "as_classes",
     "checked_labels",
     "checked_logits",
     "checked_probabilities",
@@ -61,6 +62,13 @@ def stacked(values: Any, name: str = "outputs") -> onp.ndarray:
     for k, member in enumerate(values):
         _check_finite(member, f"{name} of member {k}")
     return values
+
+
+def as_classes(outputs: onp.ndarray) -> onp.ndarray:
+    """Return the logits of single sigmoids, shape (M, n, 1), as those of two classes, (0, z)."""
+    if outputs.ndim != 3 or outputs.shape[2] != 1:
+        return outputs
+    return onp.concatenate([onp.zeros_like(outputs), outputs], axis=2)
 
 
 def checked_logits(values: Any, name: str = "logits", dimensions: int = 2) -> onp.ndarray:

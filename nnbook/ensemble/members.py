@@ -10,7 +10,8 @@ from typing import Any
 import numpy as onp
 
 from nnbook._arguments import check_choice, check_pair
-from nnbook.ensemble.borders import checked_labels, checked_weights, finite
+from nnbook._arrays import as_numpy
+from nnbook.ensemble.borders import as_classes, checked_labels, checked_weights, finite
 from nnbook.ensemble.calibration import (
     brier_score,
     expected_calibration_error,
@@ -23,8 +24,9 @@ from nnbook.ensemble.combining import (
     mixture_weights,
     vote,
 )
-from nnbook.gluon.parameters import named_parameters
-from nnbook.gluon.runtime import mx, np
+from nnbook.gluon.architecture import check_values, put_values, values_of
+from nnbook.gluon.runtime import mx
+from nnbook.gluon.targets import targets_of
 from nnbook.training import CheckpointError, example_outputs
 from nnbook.training.checkpoint import load_tree, save_tree
 
@@ -47,11 +49,12 @@ class Ensemble:
     ----------
     members : sequence of callable
         Gluon networks of any kind, each on any device, or functions from NumPy examples (n, …) to
-        an array with a row for each. For classes they give logits, shape (n, C); a function that
-        gives probabilities takes part with their logarithm.
+        an array with a row for each. For classes they give logits, shape (n, C), or (n, 1) for two
+        classes by one sigmoid; a function that gives probabilities takes part with their logarithm.
     combine : {"probabilities", "logits", "votes", "outputs"}
         What is averaged: softmax(z), or z before the softmax (a geometric mean), or votes for the
-        most probable class; or the outputs as they are, for regression.
+        most probable class; or the outputs as they are, for regression. A single logit z counts as
+        the two logits (0, z), whose softmax is (1 − σ(z), σ(z)).
     weights : array, shape (M,), optional
         One for each member, at least 0; divided by their sum. By default all the same.
 
@@ -163,9 +166,13 @@ class Ensemble:
         Returns
         -------
         numpy.ndarray, shape (n, C)
-            Probabilities (of votes, their shares); for regression the mean outputs, shape (n, …).
+            Probabilities (of votes, their shares), two of each where members have one sigmoid; for
+            regression the mean outputs, shape (n, …).
         """
-        return _COMBINE[self.combine](self.outputs(x, batch_size), self.weights)
+        outputs = self.outputs(x, batch_size)
+        if self.combine != "outputs":
+            outputs = as_classes(outputs)
+        return _COMBINE[self.combine](outputs, self.weights)
 
     def predict(self, x: Any, batch_size: int = 1000) -> onp.ndarray:
         """Return the most probable class of every example.
@@ -191,15 +198,20 @@ class Ensemble:
             )
         return self(x, batch_size).argmax(axis=1)
 
-    def evaluate(self, data: tuple[Any, Any], batch_size: int = 1000) -> dict[str, float]:
+    def evaluate(
+        self, data: tuple[Any, Any], batch_size: int = 1000, loss: Any = None
+    ) -> dict[str, float]:
         """Score the combined prediction.
 
         Parameters
         ----------
         data : tuple of array
-            ``(x, y)``: examples, and class labels (n,) or, for regression, targets.
+            ``(x, y)``: examples, and class labels, shape (n,), or (n, 1) for one sigmoid; for
+            regression, targets.
         batch_size : int
             How many examples at once.
+        loss : callable, optional
+            The members' loss, which must suit what is averaged; it changes nothing.
 
         Returns
         -------
@@ -211,8 +223,16 @@ class Ensemble:
         Raises
         ------
         ValueError
-            Labels out of range, or targets of another shape than the outputs.
+            Labels out of range, targets of another shape than the outputs, or a loss of another
+            kind: none of classes where outputs are averaged, or of numbers where they are not.
         """
+        if loss is not None and (targets_of(loss).kind in ("", "real")) != (
+            self.combine == "outputs"
+        ):
+            raise ValueError(
+                f"loss is {getattr(loss, '__name__', loss)}, and the ensemble averages "
+                f"{self.combine}; expected the loss of the members"
+            )
         x, y = check_pair(data, "data")
         combined = self(x, batch_size)
         if self.combine == "outputs":
@@ -225,7 +245,7 @@ class Ensemble:
                     "the outputs"
                 )
             return {"loss": float(0.5 * ((combined - targets) ** 2).sum() / len(targets))}
-        labels = checked_labels(y, combined.shape)
+        labels = checked_labels(_as_labels(y), combined.shape)
         return {
             "loss": negative_log_likelihood(combined, labels),
             "accuracy": float((combined.argmax(axis=1) == labels).mean()),
@@ -259,9 +279,9 @@ class Ensemble:
                 "probabilities. Make it with combine='probabilities'"
             )
         x, y = check_pair(validation, "validation")
-        outputs = self.outputs(x, batch_size)
+        outputs = as_classes(self.outputs(x, batch_size))
         members = [average_probabilities(member[None]) for member in outputs]
-        return replace(self, weights=mixture_weights(members, y))
+        return replace(self, weights=mixture_weights(members, _as_labels(y)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save all members' parameters, the weights and how they combine to one file.
@@ -293,10 +313,7 @@ class Ensemble:
             "kind": _KIND,
             "combine": self.combine,
             "weights": self.weights,
-            "members": [
-                {name: p.data().asnumpy() for name, p in _ready(member, k).items()}
-                for k, member in enumerate(self.members)
-            ],
+            "members": [_of_member(k, values_of, member) for k, member in enumerate(self.members)],
         }
         save_tree(path, tree)
 
@@ -309,8 +326,8 @@ class Ensemble:
         path : path
             The file.
         build : callable
-            ``build(k)`` returns an initialised network of member k's architecture, a new one for
-            each; its values are replaced.
+            ``build(k)`` returns a network of member k's architecture, a new one for each;
+            its values are replaced.
 
         Returns
         -------
@@ -332,42 +349,28 @@ class Ensemble:
         if len({id(net) for net in nets}) < len(nets):
             raise ValueError("build returned the same network twice; expected a new one each time")
         for k, (net, values) in enumerate(zip(nets, saved, strict=True)):
-            _check_fits(net, values, k)
+            _of_member(k, check_values, net, values)
         for net, values in zip(nets, saved, strict=True):
-            for name, parameter in named_parameters(net).items():
-                value = values[name]
-                parameter.set_data(np.array(value, dtype=value.dtype))
+            put_values(net, values)
         return cls(nets, tree["combine"], tree["weights"])
 
 
-def _ready(net: Any, k: int) -> dict[str, Any]:
-    """Return a network's parameters, which must have values."""
-    parameters = named_parameters(net)
-    for name, parameter in parameters.items():
-        if parameter._data is None:
-            raise ValueError(
-                f"parameter {name!r} of member {k} has no values yet; initialise the network, and "
-                "run one batch through it if its shapes are deferred"
-            )
-    return parameters
-
-
-def _check_fits(net: Any, values: dict[str, onp.ndarray], k: int) -> None:
-    """Refuse a network whose parameters are not those that were saved."""
-    parameters = _ready(net, k)
-    differing = sorted(parameters.keys() ^ values.keys())
-    if differing:
-        where = "file" if differing[0] in values else "network"
+def _as_labels(y: Any) -> onp.ndarray:
+    """Return class numbers as shape (n,), and name what else an ensemble of outputs can be."""
+    labels = as_numpy(y, "labels")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind == "f" and (wrong := labels[labels != onp.floor(labels)]).size:
         raise ValueError(
-            f"member {k}: parameter {differing[0]!r} is only in the {where}; build({k}) must "
-            "return the architecture that was saved"
+            f"labels have the value {wrong.flat[0]:g}, and the ensemble averages what belongs to "
+            "classes; expected class numbers. For regression make it with combine='outputs'"
         )
-    for name, parameter in parameters.items():
-        mine = tuple(parameter.shape), onp.dtype(parameter.dtype).name
-        theirs = values[name].shape, values[name].dtype.name
-        if mine != theirs:
-            raise ValueError(
-                f"member {k}: parameter {name!r} is {mine[1]} of shape {mine[0]}, the file has "
-                f"{theirs[1]} of shape {theirs[0]}; build({k}) must return the architecture and "
-                "dtype that were saved"
-            )
+    return labels
+
+
+def _of_member(k: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function; what it refuses is refused of member k."""
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        raise ValueError(f"member {k}: {error}") from None

@@ -13,6 +13,8 @@ from nnbook._arrays import to_numpy
 from nnbook.ensemble.base import clone_with
 from nnbook.ensemble.members import Ensemble
 from nnbook.ensemble.snapshots import Snapshots
+from nnbook.gluon.targets import targets_of
+from nnbook.losses import named
 from nnbook.population import fit_population
 from nnbook.training import CheckpointError
 from nnbook.training.checkpoint import load_tree
@@ -26,7 +28,7 @@ def from_seeds(
     train: tuple[Any, Any],
     validation: tuple[Any, Any] | None = None,
     *,
-    combine: str = "probabilities",
+    combine: str | None = None,
     **options: Any,
 ) -> Ensemble:
     """Train one network for each seed, all in one population, and make them an ensemble.
@@ -42,8 +44,9 @@ def from_seeds(
         One for each member, all different.
     train, validation : tuple of array
         ``(x, y)``, as for `nnbook.training.fit`.
-    combine : str
-        As for `Ensemble`.
+    combine : str, optional
+        As for `Ensemble`. By default the loss decides: outputs are averaged where it compares them
+        with real numbers, as `nnbook.losses.squared_error` does, and probabilities otherwise.
     **options
         Of `nnbook.population.fit_population`: loss, optimizer, batch_size, epochs, penalty,
         early_stopping (which needs validation data), progress, memory.
@@ -81,6 +84,7 @@ def from_seeds(
     nets = [build(seed) for seed in seeds]
     if len({id(net) for net in nets}) < len(nets):
         raise ValueError("build returned the same network twice; expected a new one each time")
+    combine = _combine_for(options.get("loss")) if combine is None else combine
     Ensemble(nets, combine)  # what it refuses must show before the training
     histories = fit_population(nets, train, validation, seeds=seeds, **options)
     pairs = zip(seeds, histories, strict=True)
@@ -89,7 +93,7 @@ def from_seeds(
 
 
 def from_search(
-    results: Any, trainer: Any, top: int = 5, *, combine: str = "probabilities"
+    results: Any, trainer: Any, top: int = 5, *, combine: str | None = None
 ) -> Ensemble:
     """Make an ensemble of the best rows of a search, by training them again.
 
@@ -105,8 +109,8 @@ def from_search(
         last.
     top : int
         How many of the best rows. Two of one configuration differ by their seed.
-    combine : str
-        As for `Ensemble`.
+    combine : str, optional
+        As for `from_seeds`.
 
     Returns
     -------
@@ -155,6 +159,7 @@ def from_search(
         nets[place] = trainer.build(configuration, seed)
         return nets[place]
 
+    combine = _combine_for(trainer.loss) if combine is None else combine
     outcomes = replace(trainer, build=build)(configurations, seeds)
     lost = {k: str(found) for k, found in enumerate(outcomes) if isinstance(found, Exception)}
     return _ensemble_of({k: nets.get(k) for k in range(top)}, lost, "place", combine)
@@ -231,6 +236,11 @@ def from_snapshots(
             raise ValueError(f"last is {last}, but there are {len(members)} snapshots")
         members = members[-last:]
     return Ensemble(members, combine)
+
+
+def _combine_for(loss: Any) -> str:
+    """Return what to average of networks that were trained with a loss."""
+    return "outputs" if targets_of(named(loss)).kind == "real" else "probabilities"
 
 
 def _ensemble_of(nets: dict[int, Any], lost: dict[int, str], what: str, combine: str) -> Ensemble:

@@ -17,7 +17,13 @@ from nnbook.plots.monitors import (
     plot_ridges,
     plot_update_ratios,
 )
-from nnbook.plots.runs import plot_comparison, plot_history, plot_schedule, plot_seeds
+from nnbook.plots.runs import (
+    plot_comparison,
+    plot_history,
+    plot_range_test,
+    plot_schedule,
+    plot_seeds,
+)
 from nnbook.plots.searches import plot_best_of, plot_importance, plot_parallel, plot_trials
 from nnbook.plots.style import PALETTE, use_style
 
@@ -35,6 +41,7 @@ __all__ = [
     "plot_history",
     "plot_importance",
     "plot_parallel",
+    "plot_range_test",
     "plot_reliability",
     "plot_ridges",
     "plot_schedule",

@@ -9,7 +9,7 @@ import numpy as onp
 
 from nnbook.plots.style import SERIES, add_legend, as_numbers, in_style, mean_interval, next_style
 
-__all__ = ["plot_comparison", "plot_history", "plot_schedule", "plot_seeds"]
+__all__ = ["plot_comparison", "plot_history", "plot_range_test", "plot_schedule", "plot_seeds"]
 
 
 @in_style
@@ -162,6 +162,72 @@ def plot_schedule(schedules: Any, steps: int, *, ax: Any = None) -> Any:
         style = next_style(ax) | {"marker": None}
         ax.plot(shown, rates, label=name, gid=SERIES, **style)
     ax.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
+    add_legend(ax)
+    return ax
+
+
+@in_style
+def plot_range_test(found: Any, label: str | None = None, *, ax: Any = None) -> Any:
+    """Draw a range test: the loss while the rate rises, and the rate that it suggests.
+
+    Call it once for each test, on the same `ax`: every test gets a style of its own.
+
+    Parameters
+    ----------
+    found : nnbook.training.RangeTest
+        What has ``learning_rates``, ``losses``, ``smoothed``, ``lowest`` and ``suggestion``.
+    label : str, optional
+        Name of the test in the legend.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Minibatch losses as points, their running average as a line, its lowest point marked, and a
+        dotted line at the suggestion.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two steps, or arrays that differ in length.
+
+    Examples
+    --------
+    >>> from nnbook import data, layers, losses, optim, plots, training
+    >>> net = layers.mlp(64, [32], 10, activation="tanh", seed=0)
+    >>> found = training.range_test(net, data.load_digits_8x8(), optimizer=optim.sgd(0.1),
+    ...                             loss=losses.softmax_cross_entropy)
+    >>> ax = plots.plot_range_test(found)
+    >>> ax.get_xlabel(), ax.get_xscale()
+    ('learning rate', 'log')
+    """
+    rates, values, smoothed = (
+        as_numbers(name, getattr(found, name), 1)
+        for name in ("learning_rates", "losses", "smoothed")
+    )
+    if not len(rates) == len(values) == len(smoothed) > 1:
+        raise ValueError(
+            f"the test has {len(rates)} rates, {len(values)} losses and {len(smoothed)} averages; "
+            "expected two or more, as many of each"
+        )
+    style = next_style(ax) | {"marker": None}
+    colour, tested = style["color"], "the loss" if label is None else label
+    ax.plot(rates, values, ".", color=colour, markersize=3, alpha=0.4)
+    ax.plot(rates, smoothed, label=f"{tested}, averaged", gid=SERIES, **style)
+    ax.plot(found.lowest, smoothed.min(), "v", color=colour, markersize=9)
+    ax.axvline(
+        found.suggestion,
+        color=colour,
+        linestyle=":",
+        label=f"suggestion {found.suggestion:.2g}",
+    )
+    # The last losses may be many times those that matter.
+    shown = smoothed[onp.isfinite(smoothed)]
+    first = len(ax.lines) == 4  # what is drawn for one test
+    before = (0.0, 0.0) if first else ax.get_ylim()
+    ax.set_ylim(min(before[0], 1.1 * shown.min()), max(before[1], 1.1 * shown.max()))
+    ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
     add_legend(ax)
     return ax
 

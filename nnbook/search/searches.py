@@ -190,9 +190,7 @@ class Search:
         pending = [pair for pair in every if pair not in done]
         shown: Any = contextlib.nullcontext()
         if progress and Progress.wanted():
-            from tqdm.auto import tqdm
-
-            shown = tqdm(total=len(every), initial=len(done), unit="trial", leave=False)
+            shown = Progress.bar(len(every), "trial", initial=len(done))
         with shown as bar:
             for start in range(0, len(pending), size):
                 part = pending[start : start + size]
