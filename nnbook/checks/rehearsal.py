@@ -68,7 +68,7 @@ def rehearse(
         How many on the one minibatch.
     **fit_options
         Others of `nnbook.training.fit`. Callbacks are copied and take part; those that write
-        checkpoints or show progress do not.
+        checkpoints or show progress do not, nor do sample weights.
 
     Returns
     -------
@@ -96,6 +96,9 @@ def rehearse(
     """
     options = {"batch_size": 32, "epochs": 10, "seed": 0, **fit_options, "progress": False}
     options |= {"loss": loss, "optimizer": optimizer}
+    options.pop("sample_weight", None)  # of all examples, and it is some that are trained on
+    if validation is None:
+        options.pop("metrics", None)
     with preserved_luck():
         findings, measured = _one_minibatch(net, data, steps, options)
         visits, visited = _visits(len(data[0]), options)
