@@ -155,7 +155,7 @@ class Exploration:
         for slider in sliders.values():
             slider.observe(redraw, names="value")
         redraw()
-        caption = [widgets.Label(self.caption)] if self.caption else []
+        caption = [widgets.HTML(html.escape(self.caption))] if self.caption else []
         return widgets.VBox([image, *sliders.values(), *caption])
 
     def _positions(self, number: int) -> list[int]:

@@ -16,6 +16,15 @@ from nnbook.gluon.layers.initializers import (
     gain,
 )
 from nnbook.gluon.layers.networks import mlp
+from nnbook.gluon.layers.noise import (
+    Dropout,
+    GaussianNoise,
+    NoisyDense,
+    sample_outputs,
+    with_dropout,
+)
+from nnbook.gluon.layers.sequences import LastStep, MeanOfSteps
+from nnbook.gluon.layers.sparsity import ActivityPenalty
 from nnbook.gluon.layers.units import (
     RBF,
     Identity,
@@ -27,14 +36,20 @@ from nnbook.gluon.layers.units import (
 
 __all__ = [
     "RBF",
+    "ActivityPenalty",
     "Constant",
+    "Dropout",
+    "GaussianNoise",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
     "Identity",
+    "LastStep",
     "LeCunNormal",
     "LeCunUniform",
     "Maxout",
+    "MeanOfSteps",
+    "NoisyDense",
     "ScaledTanh",
     "WeightInitializer",
     "activation",
@@ -42,4 +57,6 @@ __all__ = [
     "gain",
     "mlp",
     "recommended_targets",
+    "sample_outputs",
+    "with_dropout",
 ]

@@ -191,15 +191,15 @@ FIT = {
         ValueError,
         r"validation x is empty: its shape is \(0, 4\)",
     ),
-    "a list": (
-        lambda net: fit(net, (X.tolist(), Y)),
+    "a set": (
+        lambda net: fit(net, ({1.0, 2.0}, Y)),
         TypeError,
-        r"train x is a list, expected a NumPy or MXNet array\. Convert it",
+        r"train x is a set, expected a NumPy or MXNet array\. Convert it",
     ),
-    "a list of labels": (
-        lambda net: fit(net, (X, Y.tolist())),
-        TypeError,
-        r"train y is a list, expected a NumPy or MXNet array",
+    "a list of rows that differ": (
+        lambda net: fit(net, ([*X.tolist()[1:], [1.0]], Y)),
+        ValueError,
+        r"train x is a list whose rows differ in length",
     ),
     "strings": (lambda net: fit(net, (X.astype(str), Y)), TypeError, "train x has the dtype <U"),
     "complex numbers": (
@@ -224,10 +224,10 @@ FIT = {
         r"the loss does not take outputs of shape \(2, 3\) with targets of shape \(2, 4\)",
     ),
     # Rules, losses, penalties, callbacks, orders.
-    "a rule by name": (
-        lambda net: fit(net, optimizer="adam"),
-        TypeError,
-        r"optimizer is 'adam'; expected a rule such as nnbook\.optim\.momentum\(0\.1\) or an mxnet",
+    "a rule of no name": (
+        lambda net: fit(net, optimizer="Adam"),
+        ValueError,
+        r"optimizer is 'Adam'; expected one of 'sgd'.* or a rule such as nnbook\.optim\.momentum",
     ),
     "a rule not called": (
         lambda net: fit(net, optimizer=optim.adam),
@@ -244,10 +244,15 @@ FIT = {
         ValueError,
         r"learning_rate has shape \(3,\); expected .* each of the 43 parameters",
     ),
-    "a loss by name": (
+    "a loss of no name": (
         lambda net: fit(net, loss="softmax"),
+        ValueError,
+        r"loss is 'softmax'; expected one of .* or a function loss\(outputs, targets\)",
+    ),
+    "a loss that is a number": (
+        lambda net: fit(net, loss=3),
         TypeError,
-        r"loss is 'softmax'; expected a function loss\(outputs, targets\)",
+        r"loss is 3; expected a function loss\(outputs, targets\)",
     ),
     "a loss of many values": (
         lambda net: fit(net, loss=lambda outputs, y: outputs),

@@ -123,6 +123,54 @@ def test_mathematics_is_revised_without_seeds():
     assert protocols.problems(entries(text)["C002"]) == []
 
 
+def clarified(text, before, name="C001", reason="the loss was not named"):
+    return tool.clarify(text, [name], reason, before=entries(before), date="2026-11-30")
+
+
+def test_a_clarification_keeps_what_decides_and_notes_the_old_words():
+    before = tool.freeze(TEXT, ["C001"])
+    worded = before.replace("settings: small", "settings: small; cross-entropy", 1)
+    assert protocols.problems(entries(worded)["C001"]) != []
+    text = clarified(worded, before)
+    found = entries(text)["C001"]
+    assert protocols.problems(found) == []
+    assert "revisions" not in found  # the verdict does not say "revised"
+    (note,) = found["clarified"]
+    assert note["frozen_before"] == entries(before)["C001"]["frozen"] != found["frozen"]
+    assert (str(note["date"]), note["reason"]) == ("2026-11-30", "the loss was not named")
+    again = clarified(text.replace("tuning: none", "tuning: none at all", 1), text)
+    assert len(entries(again)["C001"]["clarified"]) == 2
+    assert protocols.problems(entries(again)["C001"]) == []
+    assert again[again.index("\n# The second.") :] == TEXT[TEXT.index("\n# The second.") :]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("centred / raw", "centred / whitened", "C001 changes its quantity, .* revise C001"),
+        ("direction: smaller", "direction: greater", "changes its direction"),
+        ("delta: 1.2", "delta: 1.1", "changes its delta"),
+        ("seeds: 0 to 7 (first edition)", "seeds: 0 to 6", "changes its seeds"),
+        ("settings: small", "settings:  small", "says what it said"),
+    ],
+)
+def test_a_clarification_refuses_what_decides(old, new, message):
+    before = tool.freeze(TEXT, ["C001"])
+    with pytest.raises(SystemExit, match=message):
+        clarified(before.replace(old, new, 1), before)
+
+
+def test_a_clarification_needs_a_reason_and_an_entry_that_was_committed():
+    before = tool.freeze(TEXT, ["C001"])
+    worded = before.replace("settings: small", "settings: tiny", 1)
+    with pytest.raises(SystemExit, match="needs a reason"):
+        clarified(worded, before, reason=" ")
+    with pytest.raises(SystemExit, match="not frozen as it was committed"):
+        clarified(tool.freeze(worded.replace(entries(before)["C001"]["frozen"], ""), []), before)
+    with pytest.raises(SystemExit, match="not frozen as it was committed"):
+        clarified(TEXT, TEXT)
+
+
 def test_fresh_seeds_are_none_that_were_used_or_explored():
     assert tool.fresh("0 to 7 (first edition)", []) == "100 to 107"
     assert tool.fresh("100 to 115", ["0 to 7"]) == "116 to 131"

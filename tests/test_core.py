@@ -12,17 +12,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nnbook"
 CORE = [
-    *("claims", "data", "explore", "findings", "objective", "optim", "plots", "problems"),
-    *("schedules", "search", "tape"),
+    *("claims", "curvature", "data", "explore", "findings", "objective", "optim", "plots"),
+    *("problems", "schedules", "search", "solvers", "tape"),
 ]
 # What a package that is core in part has for everybody.
 PARTS = {
     "checks": ["check_gradients", "check_optimizer", "difference", "relative_error", "sweep_h"],
     "ensemble": ["average_probabilities", "brier_score", "disagreement", "fit_temperature", "vote"],
     "experiments": ["Arm", "AtLeast", "Experiment", "Outcome", "first_below", "panel", "task"],
-    "losses": ["l1_penalty", "l1_prox", "l2_penalty"],
+    "losses": ["activity_penalty", "l1_penalty", "l1_prox", "l2_penalty"],
     "monitors": ["GradientNorm", "LossWiggle", "UpdateRatio", "report", "smoothness"],
-    "training": ["Callback", "Checkpoint", "EarlyStopping", "History", "fit", "train_plainly"],
+    "training": [
+        "Callback",
+        "Checkpoint",
+        "EarlyStopping",
+        "History",
+        "StopBy",
+        "fit",
+        "train_plainly",
+    ],
 }
 WITHOUT = """
 import sys

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as onp
 import pytest
 
 from nnbook import data, layers, losses, optim, schedules, training
+from nnbook.gluon.examples import Examples
+from nnbook.gluon.gradients import make_gradient
 from nnbook.gluon.losses import softmax_cross_entropy as CE
+from nnbook.gluon.parameters import host_view
 from nnbook.objective import from_function
 from nnbook.parameters import ParameterVector, clone
 from nnbook.population import fit_population
@@ -447,3 +452,112 @@ def test_dropout_draws_the_same_whatever_was_drawn_before():
         fit(net, DATA, optimizer=RULES["sgd"], **FIT)
         thetas.append(theta_of(net))
     assert (thetas[0] == thetas[1]).all()
+
+
+# -------------------------------------------------------------------------- what it leaves alone
+
+
+@pytest.mark.parametrize("reaction", ["raise", "ignore"])
+def test_a_callback_is_only_warned_of_its_own_overflow(reaction):
+    class Careless(Callback):
+        seen = 0
+
+        def on_step_end(self, run):
+            with pytest.warns(RuntimeWarning, match="overflow"):
+                onp.array([3e38], dtype="float32") * onp.float32(10)
+            self.seen += 1
+
+    careless = Careless()
+    with onp.errstate(over=reaction, invalid=reaction):
+        fit(mlp(), DATA, optimizer=RULES["sgd"], callbacks=[careless], **FIT)
+        assert onp.geterr()["over"] == onp.geterr()["invalid"] == reaction
+    assert careless.seen == 12
+
+
+def test_an_overflow_in_an_update_still_ends_a_run_in_which_a_callback_listens():
+    class Idle(Callback):
+        def on_step_end(self, run):
+            pass
+
+    with pytest.raises(DivergedError) as caught:
+        fit(mlp(), DATA, optimizer=optim.sgd(1e38), callbacks=[Idle()], **FIT)
+    with pytest.raises(DivergedError) as alone:
+        fit(mlp(), DATA, optimizer=optim.sgd(1e38), **FIT)
+    assert caught.value.step == alone.value.step
+
+
+@pytest.mark.parametrize(
+    "optimizer", [optim.sgd(0.1), mx.optimizer.SGD(learning_rate=0.1)], ids=["a rule", "MXNet's"]
+)
+def test_who_observes_sees_the_memory_that_is_trained(optimizer):
+    seen = []
+
+    class Look(Callback):
+        def on_fit_start(self, run):
+            run.observe(1, self.before, self.after)
+
+        def before(self, seen_now):
+            self.theta = seen_now.theta.copy()
+
+        def after(self, seen_now):
+            moved = self.theta - onp.float32(0.1) * seen_now.grad
+            seen.append(float(onp.abs(seen_now.theta - moved).max()))
+
+        def on_fit_end(self, run):
+            assert onp.shares_memory(run.vector.memory()[0], ParameterVector(run.net).memory()[0])
+
+    net = mlp()
+    fit(net, DATA, optimizer=optimizer, callbacks=[Look()], **FIT)
+    assert len(seen) == 12
+    assert max(seen) < 1e-6
+
+
+ARRAYS = {
+    "as they are": lambda x: x,
+    "read-only": lambda x: onp.frombuffer(x.tobytes(), "float32").reshape(x.shape),
+    "every second": lambda x: onp.repeat(x, 2, axis=0)[::2],
+    "columns first": onp.asfortranarray,
+    "double": lambda x: x.astype("float64"),
+    "of another machine": lambda x: x.astype(">f4"),
+    "not aligned": lambda x: onp.frombuffer(b"." + x.tobytes(), "float32", offset=1).reshape(
+        x.shape
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_arrays_of_any_layout_train_alike_and_stay_as_they_were(kind):
+    expected, net = mlp(), mlp()
+    fit(expected, (np.array(X), Y), optimizer=RULES["momentum"], **FIT)
+    x = ARRAYS[kind](X.copy())
+    flags, before = str(x.flags), x.copy()
+    fit(net, (x, Y), optimizer=RULES["momentum"], **FIT)
+    assert str(x.flags) == flags
+    assert onp.array_equal(x, before)
+    assert onp.array_equal(theta_of(net), theta_of(expected))
+
+
+def test_examples_share_numpys_memory_and_keep_it_alive():
+    x = X.copy()
+    examples = Examples(mlp(), (x, Y), CE, "train")
+    assert onp.shares_memory(host_view(examples.x), x)
+    part = examples.x[5:9]
+    del x, examples
+    gc.collect()
+    onp.full(X.shape, 7, X.dtype)  # what was given back would be taken again
+    assert onp.array_equal(part.asnumpy(), X[5:9])
+
+
+def test_the_comparison_of_graph_and_code_leaves_the_network_as_it_was():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(8, in_units=2), nn.BatchNorm(in_channels=8), nn.Dense(2, in_units=8))
+    net.initialize()
+    vector = ParameterVector(net)
+    vector.grad[...] = 3
+    before = vector.snapshot()
+    source = make_gradient(net, vector, CE, Examples(net, DATA, CE, "train"))
+    assert source.path == "graph"
+    assert onp.array_equal(vector.grad.asnumpy(), onp.full(len(vector), 3))
+    assert onp.array_equal(vector.theta.asnumpy(), before["theta"])
+    for name, values in before["state"].items():
+        assert onp.array_equal(vector.state[name].asnumpy(), values)

@@ -205,6 +205,13 @@ def test_the_live_form_draws_anew() -> None:
     assert 'alt="a line (rate 0.5)"' in image.value
 
 
+def test_the_live_form_has_a_caption_that_wraps() -> None:
+    figure = explore(draw, alt="a line", caption="a < b", rate=[0.1, 0.5])
+    caption = figure.to_widget().children[-1]
+    assert type(caption).__name__ == "HTML"  # a Label cuts at the cell's edge
+    assert "a &lt; b" in caption.value
+
+
 GOOD: dict[str, Any] = {"draw": draw, "alt": "a line", "rate": [0.1, 0.5]}
 
 

@@ -35,15 +35,15 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 # A module imports only from floors below its own, or from its own folder.
 FLOORS = {
-    0: {"_arguments", "_lazy", "_optional", "_tables"},
+    0: {"_arguments", "_lazy", "_optional", "_tables", "_types"},
     1: {"_arrays", "_frames"},
     2: {"schedules", "plots", "problems", "tape", "findings", "_grid", "objective"},
     3: {"data", "optim"},
     4: {"training", "curvature"},
     5: {"gluon"},
     6: {"runtime", "parameters", "layers", "losses"},
-    7: {"solvers", "checks", "monitors", "population"},
-    8: {"search", "ensemble", "pretraining", "zoo"},
+    7: {"solvers", "checks", "models", "monitors", "population"},
+    8: {"search", "ensemble", "estimators", "pretraining", "zoo"},
     9: {"claims", "experiments", "explore", "__main__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import types
 from itertools import chain
 
 import numpy as onp
@@ -95,6 +97,8 @@ def test_the_progress_bar_changes_nothing_and_is_closed(monkeypatch, capsys):
     fit(plain, progress=False)
     monkeypatch.setenv("NNBOOK_PROGRESS", "1")
     monkeypatch.setattr(Progress, "wanted", staticmethod(lambda: True))
+    monkeypatch.setattr(Progress, "delay", 0.0)
+    monkeypatch.setattr(Progress, "interval", 0.0)
     bar = Progress()
     fit(shown, callbacks=[bar])
     assert (theta_of(plain) == theta_of(shown)).all()
@@ -115,6 +119,36 @@ def test_the_progress_bar_is_closed_after_an_error(monkeypatch):
     with pytest.raises(RuntimeError, match="no"):
         fit(make(), callbacks=[bar, Fails()])
     assert bar._bar is None
+
+
+def test_no_bar_for_what_takes_less_than_a_second(monkeypatch, capsys):
+    monkeypatch.setattr(Progress, "wanted", staticmethod(lambda: True))
+    bar = Progress.bar(300, "epoch")
+    for _ in range(300):
+        bar.update()
+    bar.close()
+    assert capsys.readouterr().err.strip() == ""
+
+
+def test_a_bar_in_a_notebook_only_where_a_person_watches(monkeypatch):
+    class Stream:
+        def isatty(self):
+            return False
+
+    Stream.__module__ = "ipykernel.iostream"
+    kernel = types.SimpleNamespace(_allow_stdin=True)
+    shell = types.SimpleNamespace(kernel=kernel)
+    monkeypatch.delenv("NNBOOK_PROGRESS", raising=False)
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    fake = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", fake)
+    monkeypatch.setattr(sys, "stderr", Stream())
+    assert Progress.wanted()
+    kernel._allow_stdin = False  # as nbclient and nbval ask
+    assert not Progress.wanted()
+    kernel._allow_stdin = True
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # as %%capture does
+    assert not Progress.wanted()
 
 
 def test_no_bar_where_nobody_looks(capsys, monkeypatch):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as onp
 
-from nnbook._arguments import check_pair
 from nnbook._arrays import check_array, is_mxnet, to_numpy
 from nnbook.data import check_examples
+from nnbook.data.inputs import as_pair
+from nnbook.gluon.embeddings import check_ids
 from nnbook.gluon.parameters import named_parameters
 from nnbook.gluon.runtime import mx, np
 from nnbook.gluon.targets import targets_of
+from nnbook.gluon.weighting import Weighted
 
 __all__ = ["Examples", "Rows", "draw_rows", "home", "in_numpy_mode", "number_of", "place"]
 
@@ -51,9 +53,21 @@ class Examples:
     data : tuple of array
         ``(x, y)``: examples (n, …), integer labels (n,) or targets (n, k).
     loss : callable
-        ``loss(outputs, targets)``, one value per example.
+        ``loss(outputs, targets)``, one value per example. Of a `Weighted` one, targets may have
+        their weights beside them, and else have the weight 1.
     name : str
         What messages call the data.
+
+    Attributes
+    ----------
+    x, y : mxnet.numpy.ndarray
+        On the network's device; y as the loss takes it.
+    classifies : bool
+        Whether the targets are classes, so that there is an accuracy.
+    targets : int
+        How many targets there are.
+    metrics : dict of str to callable
+        What `evaluate` measures besides, ``metric(y, outputs)``.
 
     Raises
     ------
@@ -65,21 +79,26 @@ class Examples:
     def __init__(self, net: Any, data: tuple[Any, Any], loss: Callable[..., Any], name: str):
         if not callable(loss):
             raise TypeError(f"loss is {loss!r}; expected a function loss(outputs, targets)")
-        x, y = check_pair(data, name)
+        x, y = as_pair(data, name)
         self.net, self.loss = net, loss
-        check_examples(x, y, name=name)
+        self.metrics: dict[str, Callable[[onp.ndarray, onp.ndarray], float]] = {}
+        labels = y
+        if isinstance(loss, Weighted):
+            y = loss.pack(y)
+            labels = loss.split(y)[0]
+        check_examples(x, labels, name=name)
         device, dtype = home(net)
-        _check_ids(net, x, name)
         self.x = place(x, dtype, device, f"{name} x")
         self.y = place(y, _dtype_for(y, dtype), device, f"{name} y")
         self._shape, self._targets = self._probe(name), targets_of(loss)
-        self._targets.check(to_numpy(y), self._shape, name)
-        #: Whether the targets are classes, so that there is an accuracy.
-        self.classifies = self._targets.are_classes(y, self._shape)
+        check_ids(net, x, name)
+        self._targets.check(to_numpy(labels), self._shape, name)
+        self.classifies = self._targets.are_classes(labels, self._shape)
+        self.targets = int(labels.size)
 
     def _probe(self, name: str) -> tuple[int, ...]:
         """Run two examples through network and loss; return the shape of the outputs."""
-        x, y = self.x[:2], self.y[:2]
+        x, y = self._few()
         with mx.autograd.pause(train_mode=False):
             try:
                 outputs = self.net(x)
@@ -106,8 +125,26 @@ class Examples:
             )
         return tuple(outputs.shape) if hasattr(outputs, "shape") else ()
 
+    def _few(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return two examples as they are trained on."""
+        return self.x[:2], self.y[:2]
+
     def __len__(self) -> int:
         return int(self.x.shape[0])
+
+    @property
+    def memory(self) -> Any:
+        """What the rows of a minibatch are of: with `x`, `y`, `batch` and a length."""
+        return self
+
+    def fed(self, rows: Iterator[Rows], seed: int, epoch: int) -> Iterator[Rows]:
+        """Yield the rows of each minibatch of an epoch once they are in memory."""
+        return rows
+
+    def labels(self) -> onp.ndarray:
+        """Return the targets without weights, as NumPy."""
+        y = self.y.asnumpy()
+        return self.loss.split(y)[0] if isinstance(self.loss, Weighted) else y
 
     def batch(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the examples and targets of some rows, on the device.
@@ -127,7 +164,7 @@ class Examples:
         return np.take(self.x, chosen, axis=0), np.take(self.y, chosen, axis=0)
 
     def evaluate(self, batch_size: int = 1000) -> dict[str, float]:
-        """Return the mean loss and, for class labels, the accuracy.
+        """Return the mean loss, for class labels the accuracy, and what `metrics` measure.
 
         Parameters
         ----------
@@ -137,19 +174,24 @@ class Examples:
         Returns
         -------
         dict
-            ``{"loss": …, "accuracy": …}``.
+            ``{"loss": …, "accuracy": …}``; of weights whose mean is 1, both are weighted means.
         """
-        loss, correct = 0.0, 0
+        loss, correct, kept = 0.0, 0.0, []
         with mx.autograd.pause(train_mode=False):
             for start in range(0, len(self), batch_size):
                 x, y = self.x[start : start + batch_size], self.y[start : start + batch_size]
                 outputs = self.net(x)
                 loss += float(self.loss(outputs, y).mean()) * len(x)
                 if self.classifies:
-                    correct += int(self.count_right(outputs.asnumpy(), y.asnumpy())[0])
+                    correct += float(self.count_right(outputs.asnumpy(), y.asnumpy())[0])
+                if self.metrics:
+                    kept.append(outputs.asnumpy())
         result = {"loss": loss / len(self)}
         if self.classifies:
-            result["accuracy"] = correct / self.y.size
+            result["accuracy"] = correct / self.targets
+        if self.metrics:
+            y, every = self.labels(), onp.concatenate(kept)
+            result |= {name: metric(y, every) for name, metric in self.metrics.items()}
         return result
 
     def count_right(self, outputs: onp.ndarray, y: onp.ndarray, members: int = 1) -> onp.ndarray:
@@ -160,21 +202,45 @@ class Examples:
         outputs : numpy.ndarray
             Of some examples, by one network or by several, one after the other.
         y : numpy.ndarray, shape (n, …)
-            The targets.
+            The targets, as in `y`.
         members : int
             How many networks.
 
         Returns
         -------
-        numpy.ndarray of int, shape (members,)
+        numpy.ndarray, shape (members,)
+            Of weighted examples, the sum of the weights of those that are right.
         """
+        weights = None
+        if isinstance(self.loss, Weighted):
+            y, weights = self.loss.split(y)
         outputs = outputs.reshape(members, len(y), *self._shape[1:])
         threshold, axis = self._targets.threshold, self._targets.axis
         if threshold is None:
             right = outputs.argmax(axis=axis if axis < 0 else axis + 1) == y
         else:  # a target that is not class 1 is 0, or −1
             right = (outputs > threshold).reshape(members, *y.shape) == (y > 0)
+        if weights is not None:
+            return right.reshape(members, len(y), -1).sum(axis=2) @ weights
         return right.reshape(members, -1).sum(axis=1)
+
+    def decided(self, outputs: onp.ndarray) -> onp.ndarray:
+        """Return the classes that outputs choose, numbered as the targets are.
+
+        Raises
+        ------
+        ValueError
+            The targets are no classes.
+        """
+        if not self.classifies:
+            raise ValueError(
+                "the targets are no classes that the outputs choose from; expected class labels, "
+                "or for one output the two classes that the loss takes"
+            )
+        threshold = self._targets.threshold
+        if threshold is None:
+            return outputs.argmax(axis=self._targets.axis)
+        return onp.where(outputs.reshape(len(outputs), -1)[:, 0] > threshold, 1, 0)
 
     def losses(self, batch_size: int = 1000) -> onp.ndarray:
         """Return the loss of every example, shape (n,)."""
@@ -218,7 +284,7 @@ def home(net: Any) -> tuple[mx.Context, str]:
 
 
 def place(array: Any, dtype: str, device: mx.Context, name: str = "x") -> np.ndarray:
-    """Bring an array to a device and dtype; what is already there is not copied.
+    """Bring an array to a device and dtype; what is already there is shared, not copied.
 
     Raises
     ------
@@ -228,31 +294,30 @@ def place(array: Any, dtype: str, device: mx.Context, name: str = "x") -> np.nda
     check_array(array, name)
     wide, narrow = onp.dtype(array.dtype), onp.dtype(dtype)
     if wide.kind == narrow.kind == "f" and wide.itemsize > narrow.itemsize:
-        values = to_numpy(array, name)
-        largest = onp.abs(values, where=onp.isfinite(values), out=onp.zeros_like(values)).max()
-        if largest > onp.finfo(narrow).max:
-            raise ValueError(
-                f"{name} reaches {largest:.3g}, beyond the numbers of {narrow} that the network "
-                "computes in; divide it by a constant, or cast the network to float64"
-            )
+        array = _narrowed(array, narrow, name)
     if is_mxnet(array):  # of either interface
         return array.as_np_ndarray().astype(dtype, copy=False).as_in_ctx(device)
+    if device == mx.cpu() and array.size:
+        # MXNet makes what it shares read-only: a view, so that the caller's array stays as it is.
+        shared = onp.require(array, narrow, ["C", "A", "E"]).view()
+        return mx.nd.from_numpy(shared, array_cls=np.ndarray)
     return np.array(array, dtype=dtype, ctx=device)
 
 
-def _check_ids(net: Any, x: Any, name: str) -> None:
-    """Refuse what an embedding at the network's entrance would clip in silence."""
-    while isinstance(net, (mx.gluon.nn.Sequential, mx.gluon.nn.HybridSequential)) and len(net):
-        net = net[0]
-    if not isinstance(net, mx.gluon.nn.Embedding):
-        return
-    values, most = to_numpy(x), net._kwargs["input_dim"] - 1
-    wrong = values[~((values >= 0) & (values <= most) & (values == onp.floor(values)))]
-    if wrong.size:
+def _narrowed(array: Any, dtype: onp.dtype, name: str) -> onp.ndarray:
+    """Bring an array to NumPy and a narrower dtype, unless that makes a number infinite."""
+    values = to_numpy(array, name)
+    with onp.errstate(over="ignore", invalid="ignore"):
+        found = values.astype(dtype)
+        if onp.isfinite(found.sum()):
+            return found
+    beyond = values[onp.isinf(found) & onp.isfinite(values)]
+    if beyond.size:
         raise ValueError(
-            f"{name} x has {wrong.size:,} values that are no rows of the embedding, the first "
-            f"{wrong.flat[0]:g}; expected the whole numbers 0 … {most}"
+            f"{name} reaches {onp.abs(beyond).max():.3g}, beyond the numbers of {dtype} that the "
+            "network computes in; divide it by a constant, or cast the network to float64"
         )
+    return found
 
 
 def _dtype_for(y: Any, dtype: str) -> str:

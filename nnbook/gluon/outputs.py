@@ -9,9 +9,15 @@ import numpy as onp
 
 from nnbook._arguments import check_sizes
 from nnbook._arrays import check_array, is_mxnet, to_numpy
+from nnbook._types import Loss
+from nnbook.data.inputs import as_array, as_pair
 from nnbook.gluon.examples import Examples, home, in_numpy_mode, place
+from nnbook.gluon.feeding import weighed
 from nnbook.gluon.parameters import named_parameters
 from nnbook.gluon.runtime import device_of, mx
+from nnbook.gluon.weighting import Weighted
+from nnbook.losses.names import named
+from nnbook.training.metrics import metrics_of, of_examples
 
 __all__ = ["evaluate", "example_losses", "example_outputs"]
 
@@ -29,7 +35,7 @@ def example_outputs(net: Any, x: Any, batch_size: int = 1000) -> onp.ndarray:
         An initialised network, on any device; or any function of a NumPy array of examples that
         gives an array with a row for each.
     x : array, shape (n, …)
-        Examples, NumPy or MXNet.
+        Examples: NumPy's, MXNet's, a table, a list.
     batch_size : int
         How many at once.
 
@@ -54,6 +60,7 @@ def example_outputs(net: Any, x: Any, batch_size: int = 1000) -> onp.ndarray:
     check_sizes(batch_size=batch_size)
     if not callable(net):
         raise TypeError(f"net is a {type(net).__name__}; expected a network or a function")
+    x = as_array(x)
     check_array(x)
     if x.ndim == 0 or x.shape[0] == 0:
         raise ValueError(f"x has the shape {tuple(x.shape)}; expected at least one example")
@@ -86,27 +93,38 @@ def _as_rows(outputs: Any, n: int) -> onp.ndarray:
 
 @in_numpy_mode
 def evaluate(
-    net: Any, data: tuple[Any, Any], loss: Callable[[Any, Any], Any], batch_size: int = 1000
+    net: Any,
+    data: tuple[Any, Any],
+    loss: Loss,
+    batch_size: int = 1000,
+    *,
+    sample_weight: Any = None,
+    metrics: Any = (),
 ) -> dict[str, float]:
-    """Compute the mean loss and, for class labels, the accuracy.
+    """Compute the mean loss, for class labels the accuracy, and other metrics.
 
     The network is run as after training, with dropout off, whatever the caller records.
 
     Parameters
     ----------
-    net : mxnet.gluon.Block
-        An initialised network; it is not changed.
+    net : mxnet.gluon.Block or nnbook.ensemble.Ensemble
+        An initialised network; it is not changed. Or an ensemble, scored by its own ``evaluate``.
     data : tuple of array
-        ``(x, y)``.
-    loss : callable
-        ``loss(outputs, targets)``, one value per example.
+        ``(x, y)``; arrays of NumPy or MXNet, tables, lists.
+    loss : callable or str
+        ``loss(outputs, targets)``, one value per example, or the name of one of `nnbook.losses`.
     batch_size : int
         How many examples at once.
+    sample_weight : array, shape (n,), optional
+        Loss and accuracy become weighted means, Σ w_i l_i / Σ w_i: as if example i stood there w_i
+        times. Metrics stay as they are.
+    metrics : str, callable, sequence or dict
+        What else to measure, as for `fit`.
 
     Returns
     -------
     dict
-        ``{"loss": …, "accuracy": …}``; accuracy as a fraction.
+        ``{"loss": …, "accuracy": …}``, accuracy as a fraction, then the metrics by name.
 
     Raises
     ------
@@ -114,12 +132,24 @@ def evaluate(
         Bad data, as for `fit`.
     """
     check_sizes(batch_size=batch_size)
-    return Examples(net, data, loss, name="data").evaluate(batch_size)
+    if hasattr(net, "evaluate") and not isinstance(net, mx.gluon.Block):
+        if sample_weight is not None or metrics_of(metrics):
+            raise TypeError(
+                f"net is {net!r}, which has no weights or metrics; expected neither beside it"
+            )
+        return net.evaluate(data, batch_size, named(loss))
+    each, measured = named(loss), metrics_of(metrics)
+    if sample_weight is not None:
+        each = Weighted(each, as_pair(data, "data")[1])
+        data = weighed(data, sample_weight, each, "data")
+    examples = Examples(net, data, each, name="data")
+    examples.metrics = of_examples(measured, examples)
+    return examples.evaluate(batch_size)
 
 
 @in_numpy_mode
 def example_losses(
-    net: Any, data: tuple[Any, Any], loss: Callable[[Any, Any], Any], batch_size: int = 1000
+    net: Any, data: tuple[Any, Any], loss: Callable[[Any, Any], Any] | str, batch_size: int = 1000
 ) -> onp.ndarray:
     """Compute the loss of every example.
 
@@ -139,4 +169,4 @@ def example_losses(
         Bad data, as for `fit`.
     """
     check_sizes(batch_size=batch_size)
-    return Examples(net, data, loss, name="data").losses(batch_size)
+    return Examples(net, data, named(loss), name="data").losses(batch_size)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as onp
 
 from nnbook._arguments import check_number, check_positive, check_whole
+from nnbook._types import Loss, Network
 from nnbook.gluon.copies import clone
 from nnbook.gluon.deferred import complete
 from nnbook.gluon.examples import in_numpy_mode
@@ -56,10 +56,10 @@ class RangeTest:
 
 @in_numpy_mode
 def range_test(
-    net: Any,
+    net: Network,
     train: tuple[Any, Any],
     *,
-    loss: Callable[[Any, Any], Any],
+    loss: Loss,
     optimizer: Optimizer,
     low: float = 1e-4,
     high: float = 10.0,
@@ -86,8 +86,8 @@ def range_test(
         An initialised network; a copy is trained, and the network itself is not changed.
     train : tuple of array
         ``(x, y)``, as for `fit`.
-    loss : callable
-        ``loss(outputs, targets)``, one value per example.
+    loss : callable or str
+        ``loss(outputs, targets)``, one value per example, or the name of one of `nnbook.losses`.
     optimizer : Optimizer
         A rule of `nnbook.optim`; its learning rate is not used.
     low, high : float

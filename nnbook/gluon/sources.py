@@ -9,6 +9,7 @@ from typing import Any
 import numpy as onp
 
 from nnbook.gluon.examples import Examples, in_numpy_mode
+from nnbook.gluon.feeding import examples_of
 from nnbook.gluon.gradients import make_gradient
 from nnbook.gluon.parameters import ParameterVector
 from nnbook.gluon.randomness import epoch_seed, preserved_generator
@@ -16,6 +17,7 @@ from nnbook.gluon.runtime import as_device, device_of, mx
 from nnbook.gluon.updates import make_update
 from nnbook.training.loop import train as train_runs
 from nnbook.training.run import Plan, Rows, Run
+from nnbook.training.updates import RuleUpdate
 
 __all__ = ["NetworkSource", "start_network", "train_network"]
 
@@ -30,6 +32,9 @@ class NetworkSource:
         self._gradient, self._vector = gradient, run.vector
         self.update: Callable[[], None] = run.rule
         self._on_host = run.vector.theta.ctx.device_type == "cpu"
+        # Where only NumPy changes θ there is nothing to wait for, and the memory stays the same.
+        rule = run.rule
+        self._memory = (rule.theta, rule.grad) if type(rule) is RuleUpdate else None
 
     def begin_epoch(self, epoch: int) -> None:
         """Seed MXNet's generator, which cannot be saved, if the network may draw from it."""
@@ -38,7 +43,8 @@ class NetworkSource:
 
     def batches(self, epoch: int) -> Iterator[tuple[Rows, ...]]:
         """Yield the rows of each step."""
-        return zip(self.run.batches(epoch))
+        run = self.run
+        return zip(run.examples.fed(run.batches(epoch), run.seed, epoch))
 
     def gradient(self, rows: tuple[Rows, ...]) -> Any:
         """Fill ∇L; return the mean loss, on a device perhaps not yet computed."""
@@ -46,6 +52,10 @@ class NetworkSource:
         if self._on_host and not isinstance(loss, float):
             self._vector.wait()  # NumPy is about to touch the memory
         return loss
+
+    def memory(self, k: int) -> tuple[onp.ndarray, onp.ndarray]:
+        """Return θ and ∇L: on the CPU their own memory."""
+        return self._memory or self._vector.memory()
 
     def finite(self) -> bool:
         """Tell whether θ is finite."""
@@ -84,13 +94,13 @@ def start_network(
         In the order given.
     """
     with _moved(net, device):
-        examples = Examples(net, train, plan.loss, name="train")
+        examples = examples_of(net, train, plan.loss, plan.batch_size)
         held_out = None
         if validation is not None:
             held_out = Examples(net, validation, plan.loss, name="validation")
         vector = ParameterVector(net)
         update = make_update(vector, plan.optimizer, plan.penalty)
-        gradient = make_gradient(net, vector, plan.loss, examples)
+        gradient = make_gradient(net, vector, plan.loss, examples.memory)
     run = Run(
         net,
         vector,

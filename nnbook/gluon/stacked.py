@@ -169,8 +169,11 @@ class StackSource:
             self.stack.is_weight(),
             strict=True,
         )
+        shared = onp.empty(0)  # one after the other uses it
         for theta, grad, is_weight in arrays:
-            rows = max(1, _BLOCK // theta.shape[1])
+            rows = min(count, max(1, _BLOCK // theta.shape[1]))
+            if rows * theta.shape[1] > shared.size:
+                shared = onp.empty(rows * theta.shape[1], dtype=theta.dtype)
             for first in range(0, count, rows):
                 part = slice(first, min(first + rows, count))
                 rules = [run.optimizer for run in self.runs[part]]
@@ -180,7 +183,7 @@ class StackSource:
                     for name in rule.hyperparameters
                 }
                 buffers = tuple(onp.zeros_like(theta[part]) for _ in range(rule.buffers))
-                scratch = onp.empty_like(theta[part])
+                scratch = shared[: theta[part].size].reshape(theta[part].shape)
                 yield _Block(part, theta[part], grad[part], buffers, scratch, numbers, is_weight)
 
     def _column(self, values: list[float]) -> Any:
@@ -232,6 +235,10 @@ class StackSource:
             if run.plan.penalty is not None:
                 block.grad[row] += run.plan.penalty.gradient(block.theta[row])
 
+    def memory(self, k: int) -> tuple[onp.ndarray, onp.ndarray]:
+        """Return copies of θ and ∇L of a member."""
+        return self.runs[k].vector.memory()
+
     def finite(self) -> onp.ndarray:
         """Tell for each member whether its parameters, and what its rule remembers, are finite."""
         total = onp.zeros(len(self.runs))
@@ -258,7 +265,7 @@ class StackSource:
         found = [{"loss": float(value) / len(examples)} for value in loss]
         if examples.classifies:
             for row, right in zip(found, correct, strict=True):
-                row["accuracy"] = float(right) / examples.y.size
+                row["accuracy"] = float(right) / examples.targets
         return found
 
     def finish(self, k: int) -> None:

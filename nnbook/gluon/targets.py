@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook._arrays import to_numpy
 from nnbook.data.validation import check_classes
 from nnbook.gluon.runtime import mx
+from nnbook.gluon.weighting import Weighted
 
 __all__ = ["Targets", "check_range", "check_rows", "targets_of"]
 
@@ -82,16 +84,23 @@ class Targets:
     def are_classes(self, y: Any, shape: tuple[int, ...]) -> bool:
         """Tell whether targets are classes that the outputs choose from: then there is an accuracy.
 
-        They are labels; or whole numbers, where a single output decides between two classes.
+        They are labels; or where a single output decides between two classes, whole numbers, or
+        0 and 1 (or −1 and 1, if the loss takes those) of any kind.
         """
-        one = len(shape) > 1 and shape[1:] == (1,) * (len(shape) - 1)
-        whole = onp.dtype(y.dtype).kind in "iu"
-        decided = self.threshold is not None and one and whole and y.size == y.shape[0]
-        return decided or self.is_labels(y, shape)
+        one = len(shape) > 0 and shape[1:] == (1,) * (len(shape) - 1)
+        if self.threshold is not None and one and y.size == y.shape[0]:
+            return onp.dtype(y.dtype).kind in "iu" or self._are_two(to_numpy(y))
+        return self.is_labels(y, shape)
+
+    def _are_two(self, y: onp.ndarray) -> bool:
+        """Tell whether targets are 1 and what stands for the other class, alone."""
+        low = -1 if self.kind == "signs" else 0
+        return bool(((y == 1) | (y == low)).all())
 
 
 def targets_of(loss: Any) -> Targets:
     """Return what a loss takes: it says so itself, or is one of Gluon's."""
+    loss = loss.loss if isinstance(loss, Weighted) else loss
     given = getattr(loss, "targets", None)
     if isinstance(given, str):
         return Targets(given, threshold=getattr(loss, "threshold", None))

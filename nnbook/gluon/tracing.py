@@ -61,12 +61,14 @@ def trace(net: Any, loss: Any) -> Any:
         if block._forward_hooks or block._forward_pre_hooks:
             raise NotTraceable("a forward hook must see every step")
     data, label = (mx.sym.var(name).as_np_ndarray() for name in ("data", "label"))
+    whose = "network"
     try:
         with mx.autograd.train_mode():
-            graph = loss(net(data), label)
+            outputs, whose = net(data), "loss"
+            graph = loss(outputs, label)
         names = graph.list_arguments()
     except Exception as error:  # whatever the network's or the loss's Python code raises
-        raise NotTraceable(str(error)) from error
+        raise NotTraceable(f"the {whose}'s code does not work on symbols: {error}") from error
     if "data" not in names or len(set(names)) != len(names):
         raise NotTraceable("the loss does not depend on the data")
     return graph

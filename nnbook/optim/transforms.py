@@ -128,6 +128,17 @@ class chain(Rule):
             states.append(own)
         return gradient, State(state.step + 1, tuple(states))
 
+    def apply(self, gradient: Any, state: State, theta: Any, scratch: Any) -> State:
+        """Take one step in place, the last rule by its kernel; return the next state."""
+        *first, last = self.rules
+        *before, own = state.buffers
+        states = []
+        for rule, mine in zip(first, before, strict=True):
+            gradient, mine = rule.update(gradient, mine, theta)
+            states.append(mine)
+        states.append(last.apply(gradient, own, theta, scratch))
+        return State(state.step + 1, tuple(states))
+
     def rate(self, step: int) -> Any:
         """Return the learning rate of a step."""
         rated = [rule for rule in self.rules if rule.learning_rate is not None]
@@ -149,6 +160,8 @@ class chain(Rule):
 class clip(Rule):
     """Shorten a gradient that is longer than a norm: g · min(1, c / ‖g‖).
 
+    ``fit(..., clip_norm=c)`` puts it before the rule.
+
     Parameters
     ----------
     norm : float
@@ -165,14 +178,16 @@ class clip(Rule):
         object.__setattr__(self, "norm", check_positive(self.norm, "norm"))
 
     def update(self, gradient: Any, state: Any, theta: Any) -> tuple[Any, Any]:
-        """Return the gradient, shortened where it is too long."""
-        length = float((gradient * gradient).sum()) ** 0.5
-        return gradient * min(1.0, self.norm / length) if length > 0 else gradient, state
+        """Return the gradient, shortened where it is too long; else the very array."""
+        length = _length(gradient)
+        return gradient * (self.norm / length) if length > self.norm else gradient, state
 
 
 @dataclass(frozen=True)
 class clip_values(Rule):
     """Limit every entry of a gradient: g between −c and c.
+
+    ``fit(..., clip_value=c)`` puts it before the rule.
 
     Parameters
     ----------
@@ -282,6 +297,18 @@ class add_decay(Rule):
         if self.where is not None:
             pull = pull * _as(onp.asarray(self.where, dtype=float), theta)
         return gradient + pull, state
+
+
+def _length(gradient: Any) -> float:
+    """Return ‖g‖; of NumPy's arrays in one pass that allocates nothing."""
+    if not isinstance(gradient, onp.ndarray):
+        return float((gradient * gradient).sum()) ** 0.5
+    flat = gradient.reshape(-1)
+    square = float(onp.einsum("i,i->", flat, flat))
+    if square == float("inf"):  # in float32, already that of a length of 2e19
+        flat = flat.astype("float64")
+        square = float(onp.einsum("i,i->", flat, flat))
+    return square**0.5
 
 
 def _check_rule(rule: Any) -> None:

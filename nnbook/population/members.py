@@ -10,7 +10,7 @@ from typing import Any
 import numpy as onp
 
 from nnbook._arguments import check_seed
-from nnbook.optim import Optimizer
+from nnbook.optim import Optimizer, named
 from nnbook.training.callbacks import Callback, EarlyStopping
 from nnbook.training.run import Plan, permuted
 
@@ -74,11 +74,17 @@ def _uneven(name: str, values: Any, count: int) -> ValueError:
 
 def _rules(optimizer: Any, count: int) -> list[Any]:
     """Return each member's rule: its own, or its part of one whose numbers are arrays."""
-    rules = _each("optimizer", optimizer, count)
+    rules = [named(rule) for rule in _each("optimizer", _one_rule(optimizer), count)]
     for rule in rules:
         if not (hasattr(rule, "init") and hasattr(rule, "update")):
             raise TypeError(f"optimizer is {rule!r}; expected a rule of nnbook.optim, or a list")
     return [_rule_of(rule, k, count) for k, rule in enumerate(rules)]
+
+
+def _one_rule(optimizer: Any) -> Any:
+    """Return a rule of a pair ``("adam", 0.01)``, which is no sequence of rules."""
+    pair = isinstance(optimizer, tuple) and len(optimizer) == 2 and isinstance(optimizer[0], str)
+    return named(optimizer) if pair and not isinstance(optimizer[1], str) else optimizer
 
 
 def _rule_of(rule: Any, k: int, count: int) -> Any:

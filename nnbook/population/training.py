@@ -9,14 +9,17 @@ from typing import Any
 import numpy as onp
 
 from nnbook._arguments import check_whole
+from nnbook.data.inputs import is_stream
 from nnbook.gluon.deferred import complete
 from nnbook.gluon.examples import Examples, in_numpy_mode
+from nnbook.gluon.feeding import brought
 from nnbook.gluon.parameters import ParameterVector
 from nnbook.gluon.randomness import preserved_generator
 from nnbook.gluon.runtime import as_device
 from nnbook.gluon.sources import start_network
 from nnbook.gluon.stack import NotStackable, Stack
 from nnbook.gluon.stacked import MemberVector, StackSource
+from nnbook.losses.names import named
 from nnbook.population.members import Member, members_of
 from nnbook.population.workers import as_workers, share_out
 from nnbook.training import Callback, EarlyStopping, History
@@ -37,7 +40,7 @@ def fit_population(
     train: tuple[Any, Any],
     validation: tuple[Any, Any] | None = None,
     *,
-    loss: Callable[[Any, Any], Any],
+    loss: Callable[[Any, Any], Any] | str,
     optimizer: Any,
     batch_size: int = 32,
     epochs: int = 10,
@@ -51,6 +54,8 @@ def fit_population(
     progress: bool = True,
     memory: float | None = None,
     workers: Any = None,
+    class_weight: Any = None,
+    sample_weight: Any = None,
 ) -> list[History]:
     """Train many networks of one architecture in one run; each as `fit` would train it alone.
 
@@ -61,11 +66,11 @@ def fit_population(
         side into stacks; others are trained one by one. They may differ in their initial weights.
     train, validation : tuple of array
         ``(x, y)``, as for `fit`.
-    loss : callable
-        ``loss(outputs, targets)``, one value per example.
-    optimizer : rule, or sequence of K rules
-        Of `nnbook.optim`, or composed. The numbers of one rule may be arrays of K, one for each
-        member; a sequence gives every member a rule, and a schedule, of its own.
+    loss : callable or str
+        ``loss(outputs, targets)``, one value per example, or the name of one of `nnbook.losses`.
+    optimizer : rule, name, or sequence of K of them
+        Of `nnbook.optim`, or composed; names as for `fit`. The numbers of one rule may be arrays of
+        K, one for each member; a sequence gives every member a rule, and a schedule, of its own.
     batch_size, epochs : int
         As for `fit`.
     seeds : sequence of int, length K, optional
@@ -94,6 +99,8 @@ def fit_population(
         threads has not been chosen by you (``OMP_NUM_THREADS``): threads, or where batches are
         small, the run is long and no code of yours is in it, processes; `Workers` decides that
         for them. A cluster gets the stacks as tasks. A member's result does not depend on it.
+    class_weight, sample_weight : optional
+        As for `fit`, for all members.
 
     Returns
     -------
@@ -126,6 +133,19 @@ def fit_population(
     nets = list(nets)
     if not nets:
         raise ValueError("nets is empty; expected at least one network")
+    if is_stream(train):
+        raise TypeError(
+            f"train is a {type(train).__name__}; expected a pair (x, y) of arrays. A stream of "
+            "minibatches trains one network, by nnbook.training.fit"
+        )
+    train, validation, loss = brought(
+        train,
+        validation,
+        named(loss),
+        epochs=epochs,
+        class_weight=class_weight,
+        sample_weight=sample_weight,
+    )
     for net in nets:
         complete(net, train[0])
     members = members_of(

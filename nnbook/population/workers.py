@@ -295,7 +295,5 @@ def _bar(total: int, progress: bool) -> Iterator[Callable[[int], Any]]:
     if not (progress and total > 1 and Progress.wanted()):
         yield lambda count: None
         return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, unit="member", leave=False) as bar:
+    with Progress.bar(total, "member") as bar:
         yield bar.update

@@ -24,8 +24,10 @@ from nnbook.training.checkpoint import (
 from nnbook.training.checkpoint import (
     CheckpointWarning as CheckpointWarning,
 )
+from nnbook.training.fitting import GrowthWarning as GrowthWarning
 from nnbook.training.fitting import fit as fit
 from nnbook.training.history import History as History
 from nnbook.training.reference import train_plainly as train_plainly
 from nnbook.training.run import DivergedError as DivergedError
 from nnbook.training.run import Run as Run
+from nnbook.training.stopping import StopBy as StopBy

@@ -13,6 +13,9 @@ from nnbook.schedules import PlateauState, on_plateau
 if TYPE_CHECKING:
     from nnbook.training.run import Run
 
+#: Names of columns that end in one of these are better the larger they are.
+LARGER_IS_BETTER = ("accuracy", "auc", "f1", "r2")
+
 __all__ = ["Callback", "EarlyStopping", "Progress", "ReduceOnPlateau"]
 
 
@@ -97,7 +100,7 @@ class EarlyStopping(Callback):
     smallest_improvement : float
         How much better counts as a new best.
     smaller_is_better : bool, optional
-        By default true unless the name ends in ``accuracy``.
+        By default true unless the name ends in ``accuracy``, ``auc``, ``f1`` or ``r2``.
     restore_best : bool
         Put θ (and the running statistics) of the best epoch back at the end.
 
@@ -193,7 +196,7 @@ class ReduceOnPlateau(Callback):
     minimum : float
         All cuts together do not multiply the rate by less than this.
     smaller_is_better : bool, optional
-        By default true unless the name ends in ``accuracy``.
+        By default true unless the name ends in ``accuracy``, ``auc``, ``f1`` or ``r2``.
 
     Attributes
     ----------
@@ -275,7 +278,7 @@ class ReduceOnPlateau(Callback):
 
 
 def _smaller_is_better(monitor: str, given: bool | None) -> bool:
-    return not monitor.endswith("accuracy") if given is None else given
+    return not monitor.endswith(LARGER_IS_BETTER) if given is None else given
 
 
 def _watched(callback: Any, row: dict[str, Any]) -> Any:
@@ -297,12 +300,15 @@ def _watched(callback: Any, row: dict[str, Any]) -> Any:
 class Progress(Callback):
     """A progress bar over epochs, with the last row's numbers.
 
-    It shows in a terminal and in a live notebook, and nowhere else: logs, tests and the committed
-    outputs of the book stay clean. ``NNBOOK_PROGRESS=0`` turns it off everywhere.
+    It shows in a terminal and in a live notebook, once training has taken a second, and nowhere
+    else: logs, tests, captured output and the committed outputs of the book stay clean.
+    ``NNBOOK_PROGRESS=0`` turns it off everywhere.
     """
 
     of_run = ("_bar",)
     order = 200  # it shows what the others have measured
+    delay = 1.0  # seconds until it shows
+    interval = 0.5  # seconds between two changes: Jupyter stops what writes too often
     _bar: Any = None
 
     @staticmethod
@@ -310,20 +316,34 @@ class Progress(Callback):
         """Tell whether somebody is there to look, and tqdm to draw."""
         if os.environ.get("NNBOOK_PROGRESS") == "0" or importlib.util.find_spec("tqdm") is None:
             return False
-        return sys.stderr.isatty() or "ipykernel" in sys.modules
+        if "ipykernel" not in sys.modules:
+            return sys.stderr.isatty()
+        return sys.stderr.isatty() or _in_live_notebook()
+
+    @classmethod
+    def bar(cls, total: int, unit: str, initial: int = 0) -> Any:
+        """Return a bar of tqdm that shows late, changes seldom and leaves nothing behind."""
+        from tqdm.auto import tqdm
+
+        return tqdm(
+            total=total,
+            initial=initial,
+            unit=unit,
+            leave=False,
+            delay=cls.delay,
+            mininterval=cls.interval,
+        )
 
     def on_fit_start(self, run: Run) -> None:
         """Open the bar."""
         if self.wanted():
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=run.epochs, initial=run.epoch, unit="epoch", leave=False)
+            self._bar = self.bar(run.epochs, "epoch", initial=run.epoch)
 
     def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
         """Move the bar on."""
         if self._bar is not None:
             shown = {k: f"{v:.4g}" for k, v in row.items() if isinstance(v, float)}
-            self._bar.set_postfix(shown)
+            self._bar.set_postfix(shown, refresh=False)
             self._bar.update()
 
     def on_fit_exit(self, run: Run) -> None:
@@ -331,3 +351,18 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _in_live_notebook() -> bool:
+    """Tell whether a cell is running whose output a person watches.
+
+    A front end that can be asked for input has one. The tools that execute a notebook say that they
+    cannot, and a cell that captures its output has replaced the kernel's stream.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    kernel = getattr(shell, "kernel", None)
+    return (
+        getattr(kernel, "_allow_stdin", False)
+        and type(sys.stderr).__module__ == "ipykernel.iostream"
+        and importlib.util.find_spec("ipywidgets") is not None
+    )

@@ -116,4 +116,5 @@ class History(Sequence[dict[str, Any]]):
         last = ", ".join(
             f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in self[-1].items()
         )
-        return f"History({len(self)} epochs; last: {last})"
+        slow = f"; recorded, not a graph: {self.reason}" if self.path == "recorded" else ""
+        return f"History({len(self)} epochs; last: {last}{slow})"

@@ -7,8 +7,8 @@ each member of a stack; what differs between networks, objectives and stacks is 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
+from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as onp
@@ -46,6 +46,9 @@ class Source(Protocol):
 
     def update(self) -> None:
         """Change θ."""
+
+    def memory(self, k: int) -> tuple[onp.ndarray, onp.ndarray]:
+        """Return θ and ∇L of model k: their own memory where that can be, and not to be kept."""
 
     def finite(self) -> Any:
         """Tell for each model whether its parameters are finite."""
@@ -158,15 +161,17 @@ class _Epoch:
             for callback in runs[k].callbacks
             if overrides(callback, "on_step_end")
         ]
+        self.arithmetic: dict[str, Any] = {"over": source.overflow, "invalid": "ignore"}
+        self.usually = _Usually({"over": "warn", "invalid": "warn"}, self.arithmetic)
         observed = any(runs[k].observations for k in live)
         self.next_look = self.step if observed else float("inf")
 
     def steps(self) -> onp.ndarray:
         """Take the steps; return the mean loss of every model over its examples."""
-        source, clock = self.source, _Clock()
+        source, started, elsewhere = self.source, perf_counter(), 0.0
         epoch = self.runs[self.live[0]].epoch
         source.begin_epoch(epoch)
-        with onp.errstate(over=source.overflow, invalid="ignore"):  # type: ignore[arg-type]
+        with onp.errstate(**self.arithmetic):
             for rows in source.batches(epoch):
                 # NaN is noticed in the loss. An average of g² that overflows is not.
                 try:
@@ -176,10 +181,9 @@ class _Epoch:
                     break
                 looks = self.step >= self.next_look
                 if looks:
-                    clock.stop()
-                    due = self._due()
+                    left, due = perf_counter(), self._due()
                     self._tell("before", due, loss)
-                    clock.start()
+                    elsewhere += perf_counter() - left
                 try:
                     source.update()
                 except FloatingPointError:
@@ -190,17 +194,16 @@ class _Epoch:
                 if len(self.pending) >= SYNCHRONISE_EVERY:
                     self._settle()
                 if looks or self.hooks:
-                    clock.stop()
+                    left = perf_counter()
                     if looks:
                         self._tell("after", due, loss)
-                    with onp.errstate(over="warn", invalid="warn"):
-                        self._arrive(loss)
+                    self._arrive(loss)
                     self._freeze_stopped()
-                    clock.start()
+                    elsewhere += perf_counter() - left
                 if not self.live:
                     break
             self._settle()
-        self._leave(clock.stop())
+        self._leave(perf_counter() - started - elsewhere)
         return self.total / onp.maximum(self.examples, 1)
 
     def _lost(self) -> None:
@@ -253,15 +256,16 @@ class _Epoch:
     def _arrive(self, loss: Any) -> None:
         """Tell the callbacks that a step has been taken, unless it led nowhere."""
         # A float needs no array: this is done after every step that somebody listens to.
-        losses = [loss] if isinstance(loss, float) else _values(loss)
+        losses = (loss,) if isinstance(loss, float) else _values(loss)
         for k in self.live:
             run = self.runs[k]
             run.step, run.loss = self.step, float(losses[k % len(losses)])
         if not all(map(math.isfinite, losses)):
             self._settle()
-        for k, callback in self.hooks:
-            if k in self.live:
-                callback.on_step_end(self.runs[k])
+        with self.usually:
+            for k, callback in self.hooks:
+                if k in self.live:
+                    callback.on_step_end(self.runs[k])
 
     def _due(self) -> list[tuple[int, Observation]]:
         """Return who looks at this step, and note when to ask again."""
@@ -287,7 +291,7 @@ class _Epoch:
                 if k not in seen:
                     run = self.runs[k]
                     mine = float(losses[k % len(losses)])
-                    seen[k] = Seen(run.epoch, step, mine, *run.vector.memory())
+                    seen[k] = Seen(run.epoch, step, mine, *self.source.memory(k))
                 look(seen[k])
 
     def _freeze_stopped(self) -> None:
@@ -299,20 +303,35 @@ class _Epoch:
                     self.live.remove(k)
 
 
-class _Clock:
-    """Time spent in steps, without the time of those who look."""
+class _Usually:
+    """A block in which NumPy reacts to errors in arithmetic as outside of the loop.
 
-    def __init__(self) -> None:
-        self._spent, self._since = 0.0, time.perf_counter()
+    Before NumPy 2, `numpy.errstate` costs as much as all else that is done for a callback at every
+    step: Python code that has left the cache since the step before.
+    """
 
-    def stop(self) -> float:
-        """Stop; return the seconds so far."""
-        self._spent += time.perf_counter() - self._since
-        return self._spent
+    def __init__(self, usual: dict[str, Any], within: dict[str, Any]):
+        self._usual = usual
+        get: Any = getattr(onp, "geterrobj", None)
+        self._put: Any = getattr(onp, "seterrobj", None)
+        self._states = []
+        for kinds in (usual, within) if self._put is not None else ():
+            with onp.errstate(**kinds):
+                # A copy, here and below: errstate writes into the very list that is set.
+                self._states.append([*get()])
 
-    def start(self) -> None:
-        """Go on."""
-        self._since = time.perf_counter()
+    def __enter__(self) -> None:
+        if self._put is not None:
+            self._put([*self._states[0]])
+        else:
+            self._now = onp.errstate(**self._usual)
+            self._now.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        if self._put is not None:
+            self._put([*self._states[1]])
+        else:
+            self._now.__exit__(*error)
 
 
 def number_of(rows: Rows) -> int:

@@ -105,6 +105,10 @@ class ObjectiveSource:
         self.rule()
         self.vector.publish()
 
+    def memory(self, k: int) -> tuple[onp.ndarray, onp.ndarray]:
+        """Return θ and ∇L."""
+        return self.vector.memory()
+
     def finite(self) -> bool:
         """Tell whether θ is finite."""
         return bool(onp.isfinite(self.vector.theta.sum()))
