@@ -31,4 +31,4 @@ RUN make env && .venv/bin/python -m nnbook doctor --no-speed
 
 ENV PATH="/book/.venv/bin:$PATH"
 EXPOSE 8888
-CMD ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser", "--notebook-dir=chapters"]
+CMD ["make", "lab", "LAB_OPTIONS=--ip=0.0.0.0 --port=8888 --no-browser"]

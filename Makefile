@@ -24,11 +24,12 @@ if [ -z "$$found" ]; then \
 fi
 endef
 
-BOOK := $(BIN)/jupyter-book build . -W -n --keep-going
+BOOK := $(BIN)/jupyter-book build . -W -n --keep-going -q
 PYTEST := $(BIN)/python -m pytest
 # One report for the unit tests, the site's and the notebooks'; a file or notebook stays together.
 ALL_TESTS := --nbval tests chapters -n $(WORKERS) --dist loadscope
 NOTEBOOKS ?=
+LAB_OPTIONS ?=
 # A long study is a script beside its chapter; it writes the data file that the chapter reads.
 LONG_STUDIES ?= $(sort $(wildcard chapters/long_*.py chapters/*/long_*.py))
 BENCHMARKS ?= $(sort $(wildcard benchmarks/bench_*.py))
@@ -88,8 +89,8 @@ format: env ## put the code into its style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lab: env ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir chapters
+lab: env ## open a copy of the chapters, _lab, in JupyterLab (LAB_OPTIONS=... for jupyter lab)
+	$(BIN)/python tools/lab.py $(LAB_OPTIONS)
 
 serve: book ## serve the built site on this machine
 	@echo "The book is at http://localhost:$(PORT)/ until you press Ctrl-C."

@@ -1,24 +1,21 @@
 """Sphinx extension: what makes the site complete without any other host.
 
-It copies the MathJax files that are used, takes out thebe (whose script loads from elsewhere and
-raises an error on every page even when it is off), the font preloads, and the sliders' pictures in
-the notebooks to download, shows launch buttons when ``NNBOOK_REPOSITORY_URL`` is set, and warns
-about images without alternative text.
+It takes out thebe (whose script loads from elsewhere and raises an error on every page even when it
+is off), shows launch buttons when ``NNBOOK_REPOSITORY_URL`` is set, warns about images without
+alternative text, and gives the theme's controls the names that a screen reader needs.
 """
 
 from __future__ import annotations
 
 import html
-import importlib.util
 import os
 import re
-import shutil
+import subprocess
 import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -30,14 +27,23 @@ logger = logging.getLogger(__name__)
 
 REPOSITORY_VARIABLE = "NNBOOK_REPOSITORY_URL"
 BINDER = "https://mybinder.org"
-# The script, its fonts, and the parts it loads when a formula or the reader asks for them.
-MATHJAX_PARTS = (
-    "tex-chtml.js",
-    "output/chtml/fonts/woff-v2",
-    "input/tex/extensions",
-    "a11y",
-    "sre/mathmaps/base.json",
-    "sre/mathmaps/en.json",
+# What has no name of its own, or another than it shows, where somebody listens to the page or
+# speaks to it: the buttons that unfold the menu, the search, the buttons that show hidden code.
+UNFOLD = re.compile(
+    r"(?P<link><a class=\"[^\"]*\" href=\"[^\"]*\">(?P<title>(?:(?!</a>).)*)</a>"
+    r"<details[^>]*><summary)>",
+    re.DOTALL,
+)
+TAG = re.compile(r"<[^>]+>")
+RENAMED = (
+    (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    (re.compile(r'(<summary) aria-label="Toggle hidden content"'), r"\1"),
+    (
+        re.compile(r'(<div class="bd-sidebar-primary[^"]*")>'),
+        r'\1 role="region" aria-label="Book">',
+    ),
+    (re.compile(r'(<div) role="list" (class="citation-list")'), r"\1 \2"),
+    (re.compile(r'(<div class="citation"[^>]*) role="doc-biblioentry"'), r"\1"),
 )
 REDIRECT = re.compile(r'<meta http-equiv="Refresh" content="0; url=([^"]+)" />$')
 INDEX = """<!DOCTYPE html>
@@ -46,7 +52,6 @@ INDEX = """<!DOCTYPE html>
 <meta http-equiv="Refresh" content="0; url={first}">
 </head><body><p><a href="{first}">{title}</a></p></body></html>
 """
-FONT_PRELOAD = re.compile(r'<link rel="preload" as="font"[^>]*>')
 
 
 def remove_thebe(app: Sphinx, config: Config) -> None:
@@ -102,15 +107,28 @@ def warn_about_alt(app: Sphinx, doctree: nodes.document) -> None:
             )
 
 
-def remove_preloads(app: Sphinx, error: Exception | None) -> None:
-    """Take out the theme's font preloads: from file:// they fail, with an error in the console."""
+def name_controls(app: Sphinx, error: Exception | None) -> None:
+    """Give the controls of every page their names."""
     if error is not None or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        without = FONT_PRELOAD.sub("", text)
-        if without != text:
-            page.write_text(without, encoding="utf-8")
+        named = accessible(text)
+        if named != text:
+            page.write_text(named, encoding="utf-8")
+
+
+def accessible(text: str) -> str:
+    """Return a page whose controls can be told apart by their names."""
+
+    def name(found: re.Match[str]) -> str:
+        title = html.escape(html.unescape(TAG.sub("", found["title"])), quote=True)
+        return f'{found["link"]} aria-label="Pages of {title}">'
+
+    text = UNFOLD.sub(name, text)
+    for pattern, replacement in RENAMED:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def write_index(app: Sphinx, error: Exception | None) -> None:
@@ -124,38 +142,31 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
         page.write_text(INDEX.format(title=title, first=first), encoding="utf-8")
 
 
-def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
-    """Copy the MathJax files that are used into the site."""
-    if error is not None or app.builder.format != "html":
-        return
-    package = importlib.util.find_spec("sphinx-mathjax-offline")
-    if package is None or package.origin is None:
-        raise RuntimeError("sphinx-mathjax-offline is not installed: run `make book`")
-    source = Path(package.origin).parent / "static" / "mathjax"
-    target = Path(app.outdir) / "_static" / "mathjax"
-    for part in MATHJAX_PARTS:
-        (target / part).parent.mkdir(parents=True, exist_ok=True)
-        if (source / part).is_dir():
-            shutil.copytree(source / part, target / part, dirs_exist_ok=True)
-        else:
-            shutil.copy2(source / part, target / part)
+def name_the_way_back(app: Sphinx, error: Exception | None) -> None:
+    """After a build that failed, name the notebooks that playing may have changed, and the remedy.
 
-
-def thin_downloads(app: Sphinx, error: Exception | None) -> None:
-    """Take the sliders' pictures, half of the site, out of the notebooks that a page offers.
-
-    The page itself has them, and Jupyter shows them only where it trusts a file; running the
-    notebook makes them anew. All other outputs stay, to compare one's own with.
+    A notebook that was run and saved has warnings in its outputs, or verdicts on other seeds.
     """
-    if error is not None or app.builder.format != "html":
+    if error is None and app.statuscode == 0:
         return
-    for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
-        notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
-        for cell in notebook.cells:
-            for output in cell.get("outputs", []):
-                if "data:image" in output.get("data", {}).get("text/html", ""):
-                    del output["data"]["text/html"]
-        nbformat.write(notebook, path)
+    if changed := changed_notebooks(Path(app.srcdir)):
+        names = "\n  ".join(changed)
+        print(
+            f"\nThese notebooks are not as they are in the repository:\n  {names}\n"
+            "If you only played with them, `git restore chapters` brings them back. "
+            "`make lab` opens a copy, which the book does not read.",
+            file=sys.stderr,
+        )
+
+
+def changed_notebooks(root: Path) -> list[str]:
+    """Return the notebooks that differ from those committed; none where there is no repository."""
+    command = ["git", "diff", "--name-only", "--relative", "HEAD", "--", "chapters/*.ipynb"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except OSError:  # no git
+        return []
+    return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
 
 
 def stamp(app: Sphinx, error: Exception | None) -> None:
@@ -179,11 +190,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", set_repository)
     app.connect("missing-reference", resolve_reexported)
     app.connect("doctree-read", warn_about_alt)
-    app.connect("build-finished", copy_mathjax)
-    app.connect("build-finished", remove_preloads)
     app.connect("build-finished", write_index, priority=900)  # after it has been written
-    app.connect("build-finished", thin_downloads)
-    app.connect("build-finished", stamp)
+    app.connect("build-finished", name_controls)
+    app.connect("build-finished", name_the_way_back)
+    app.connect("build-finished", stamp, priority=999)  # the last of all
     return {
         "version": "1",
         "env_version": zlib.crc32(Path(__file__).read_bytes()),  # read all anew after a change here

@@ -326,7 +326,7 @@ SETTINGS = {
     "epochs in words": ({"epochs": "two"}, TypeError, "epochs is 'two'; expected a whole number"),
     "a seed that is a fraction": ({"seed": 0.5}, TypeError, "seed is 0.5; expected a whole numb"),
     "a shuffle in words": ({"shuffle": "no"}, TypeError, "shuffle is 'no'; expected True or"),
-    "a loss by name": ({"loss": "softmax"}, TypeError, "loss is 'softmax'; expected a function"),
+    "an unknown loss": ({"loss": "softmax"}, ValueError, "loss is 'softmax'; expected one of"),
     "no reason to stop": ({"callbacks": [Stop("")]}, ValueError, "reason is ''; expected a text"),
     "None as a reason": ({"callbacks": [Stop(None)]}, TypeError, "reason is None; expected a te"),
     "callbacks that are a number": ({"callbacks": 3}, TypeError, "callbacks is 3; expected a list"),
@@ -446,7 +446,7 @@ def test_measurements_within_record_and_train_mode():
 
 def test_a_device_is_left_where_the_data_are_bad():
     net = mlp()
-    for settings in ({"train": (X, Y + 7)}, {"optimizer": "adam"}, {"penalty": 3}):
+    for settings in ({"train": (X, Y + 7)}, {"optimizer": "adaam"}, {"penalty": 3}):
         with pytest.raises((ValueError, TypeError)):
             fit(net, **{"device": "cpu(1)", **settings})
         assert runtime.device_of(net) == mx.cpu(0)

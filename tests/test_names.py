@@ -39,7 +39,7 @@ def test_a_rule_by_name_is_the_rule(name):
 
 
 def test_every_rule_and_every_loss_has_its_name():
-    from nnbook.losses.names import _NAMES
+    from nnbook.gluon.loss_names import _NAMES
     from nnbook.optim import rules
 
     assert set(optim.DEFAULT_RATES) == set(rules.__all__)

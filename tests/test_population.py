@@ -266,7 +266,7 @@ def test_a_stack_on_another_device_leaves_its_arrays_there(digits):
             ValueError,
             r"momentum has shape \(2,\)",
         ),
-        ({"optimizer": "sgd"}, TypeError, "optimizer is 'sgd'; expected a rule of nnbook.optim"),
+        ({"optimizer": "sdg"}, ValueError, "optimizer is 'sdg'; expected one of"),
         ({"batch_size": 0}, ValueError, "batch_size is 0"),
     ],
 )

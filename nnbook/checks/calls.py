@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as onp
 
 from nnbook.data.inputs import as_pair
-from nnbook.losses.names import named as named_loss
+from nnbook.gluon.loss_names import named as named_loss
 from nnbook.optim.names import named as named_rule
 
 __all__ = ["Pair", "batch_for", "either_order", "refuse_beside_an_objective"]

@@ -13,10 +13,10 @@ from nnbook._types import Loss
 from nnbook.data.inputs import as_array, as_pair
 from nnbook.gluon.examples import Examples, home, in_numpy_mode, place
 from nnbook.gluon.feeding import weighed
+from nnbook.gluon.loss_names import named
 from nnbook.gluon.parameters import named_parameters
 from nnbook.gluon.runtime import device_of, mx
 from nnbook.gluon.weighting import Weighted
-from nnbook.losses.names import named
 from nnbook.training.metrics import metrics_of, of_examples
 
 __all__ = ["evaluate", "example_losses", "example_outputs"]

@@ -1,3 +1,4 @@
+from nnbook.gluon.loss_names import named as named
 from nnbook.gluon.losses import (
     binary_cross_entropy as binary_cross_entropy,
 )
@@ -23,7 +24,6 @@ from nnbook.gluon.margins import (
     squared_hinge as squared_hinge,
 )
 from nnbook.gluon.smoothing import smoothed_cross_entropy as smoothed_cross_entropy
-from nnbook.losses.names import named as named
 from nnbook.losses.penalties import (
     activity_penalty as activity_penalty,
 )

@@ -13,13 +13,13 @@ from nnbook.data.inputs import is_stream
 from nnbook.gluon.deferred import complete
 from nnbook.gluon.examples import Examples, in_numpy_mode
 from nnbook.gluon.feeding import brought
+from nnbook.gluon.loss_names import named
 from nnbook.gluon.parameters import ParameterVector
 from nnbook.gluon.randomness import preserved_generator
 from nnbook.gluon.runtime import as_device
 from nnbook.gluon.sources import start_network
 from nnbook.gluon.stack import NotStackable, Stack
 from nnbook.gluon.stacked import MemberVector, StackSource
-from nnbook.losses.names import named
 from nnbook.population.members import Member, members_of
 from nnbook.population.workers import as_workers, share_out
 from nnbook.training import Callback, EarlyStopping, History

@@ -168,7 +168,7 @@ def fit(
     >>> len(history), history.status
     (5, 'finished')
     """
-    from nnbook.losses.names import named as named_loss
+    from nnbook.gluon.loss_names import named as named_loss
 
     batch_size, epochs = check_whole(batch_size, "batch_size"), check_whole(epochs, "epochs")
     seed, shuffle = check_seed(seed), check_flag(shuffle, "shuffle")

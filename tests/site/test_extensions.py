@@ -1,9 +1,10 @@
-"""The local Sphinx extensions: verdicts, launch buttons, alternative texts."""
+"""The local Sphinx extensions: verdicts, launch buttons, alternative texts, style sheets, names."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +14,18 @@ import numpy as np
 import pytest
 import yaml
 from docutils import nodes
+from pybtex.database import Entry, Person
+from sphinx import addnodes
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "_ext"))
 
+import nnbook_assets as assets  # noqa: E402
 import nnbook_atlas as atlas  # noqa: E402
+import nnbook_bibliography as bibliography  # noqa: E402
+import nnbook_reference as reference  # noqa: E402
 import nnbook_schedules  # noqa: E402
+import nnbook_search as search  # noqa: E402
 import nnbook_site  # noqa: E402
 import nnbook_tables as tables  # noqa: E402
 import nnbook_verdicts as verdicts  # noqa: E402
@@ -295,3 +302,158 @@ def test_every_schedule_is_plotted() -> None:
 def test_the_plateau_is_cut_after_its_patience() -> None:
     _, rates = nnbook_schedules.examples()["on_plateau"]
     assert (np.flatnonzero(np.diff(rates)) + 1).tolist() == [30, 40, 70, 80, 90]
+
+
+CSS = """
+.a, .b:hover { color: red } .c .d{color:blue}
+p{margin:0}
+@media print { .c{x:y} .a::before{content:"\\f078"} }
+@media screen { .c{x:y} }
+.a:not(.c){x:y} .bs-tooltip-top{x:y}
+"""
+
+
+def test_a_style_sheet_keeps_the_rules_whose_classes_occur() -> None:
+    kept = assets.prune(CSS, {"a", "d"})
+    assert ".a{ color: red }" in kept
+    assert ".b:hover" not in kept
+    assert ".c .d" not in kept
+    assert "p{margin:0}" in kept
+    assert "@media print" in kept
+    assert "@media screen" not in kept
+    assert ".a::before{content:" in kept
+    assert ".a:not(.c)" in kept
+    assert ".bs-tooltip-top" in kept  # made by a script, of pieces
+    assert assets.prune(kept, {"a", "d"}) == kept
+
+
+def test_icons_are_found_as_escapes_and_as_characters(tmp_path: Path) -> None:
+    (tmp_path / "one.css").write_text('.a:before{content:"\\f078"} :root{--b:"\uf0c9"; --c:"x"}')
+    assert assets.icons_used(tmp_path) == {0xF078, 0xF0C9}
+
+
+def test_controls_get_the_names_that_they_show() -> None:
+    page = (
+        '<li><a class="reference internal" href="x.html">Noise &amp; <code>y</code></a>'
+        '<details><summary><span role="presentation"></span></summary></details></li>'
+        '<button class="btn search-button-field x" title="Search" aria-label="Search" a="b">'
+        '<details class="hide"><summary aria-label="Toggle hidden content"><span>Show'
+    )
+    named = nnbook_site.accessible(page)
+    assert '<summary aria-label="Pages of Noise &amp; y">' in named
+    assert '<button class="btn search-button-field x" title="Search" a="b">' in named
+    assert "<summary><span>Show" in named
+    assert nnbook_site.accessible(named) == named
+
+
+def test_notebooks_that_were_played_with_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def git(*arguments: str) -> None:
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    app = SimpleNamespace(srcdir=str(tmp_path), statuscode=1)
+    nnbook_site.name_the_way_back(app, None)
+    assert capsys.readouterr().err == ""  # no repository
+    page = tmp_path / "chapters" / "waves" / "index.ipynb"
+    page.parent.mkdir(parents=True)
+    page.write_text("{}")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "First")
+    assert nnbook_site.changed_notebooks(tmp_path) == []
+    page.write_text('{"played": 1}')
+    nnbook_site.name_the_way_back(app, None)
+    said = capsys.readouterr().err
+    assert "chapters/waves/index.ipynb" in said
+    assert "`git restore chapters`" in said
+    app.statuscode = 0
+    nnbook_site.name_the_way_back(app, None)
+    assert capsys.readouterr().err == ""
+
+
+def work(*names: str, year: str | None = "1998") -> Entry:
+    fields = {"title": "A title"} | ({"year": year} if year else {})
+    entry = Entry("misc", fields, persons={"author": [Person(name) for name in names]})
+    entry.key = names[0] if names else "x"
+    return entry
+
+
+def test_works_are_called_as_the_text_cites_them() -> None:
+    two = work("Bell, Anthony", "{LeCun}, Yann")
+    works = [work("LeCun, Yann", "b, B", "c, C"), two, two, work("Raffel, C", year=None), work()]
+    labels = list(bibliography.AuthorYear().format_labels(works))
+    assert labels == [
+        "LeCun et al., 1998",
+        "Bell and LeCun, 1998a",
+        "Bell and LeCun, 1998b",
+        "Raffel, no date",
+        "A title, 1998",
+    ]
+
+
+def test_a_work_in_a_docstring_is_found(tmp_path: Path) -> None:
+    (tmp_path / "nnbook").mkdir()
+    (tmp_path / "nnbook" / "one.py").write_text('"""Kingma and Ba\n(2015), Adam. Bell, 2001."""')
+    works = [work("Kingma, D", year="2015"), work("Bell, A"), work("Nobody, N", year="2015")]
+    env = SimpleNamespace(srcdir=tmp_path)
+    assert bibliography.in_docstrings(env, works) == {"Kingma, D"}
+
+
+def documented(name: str, words: str) -> addnodes.desc:
+    signature = addnodes.desc_signature("", name, ids=[f"nnbook.waves.{name}"])
+    content = addnodes.desc_content("", nodes.paragraph("", "", nodes.Text(words)))
+    content += nodes.doctest_block("", ">>> waves.spring_tide(3)")
+    return addnodes.desc("", signature, content, objtype="function")
+
+
+def page_of_reference() -> nodes.document:
+    from docutils.utils import new_document
+
+    tree = new_document("api")
+    section = nodes.section("", nodes.title("", "waves"), ids=["waves"])
+    section += nodes.paragraph("", "All about waves.")
+    section += [documented("high", "How high."), documented("long", "How long.")]
+    tree += section
+    return tree
+
+
+def test_a_page_of_the_reference_begins_with_a_table_of_its_entries() -> None:
+    tree = page_of_reference()
+    app = SimpleNamespace(env=SimpleNamespace(docname="chapters/api/waves"))
+    reference.summarise(app, tree)
+    section = tree.children[0]
+    assert [type(child).__name__ for child in section.children[1:4]] == [
+        "paragraph",
+        "table",
+        "desc",
+    ]
+    links = list(section.children[2].findall(nodes.reference))
+    assert [link["refid"] for link in links] == ["nnbook.waves.high", "nnbook.waves.long"]
+    assert "How high." in section.children[2].astext()
+    elsewhere = page_of_reference()
+    reference.summarise(SimpleNamespace(env=SimpleNamespace(docname="chapters/waves")), elsewhere)
+    assert not list(elsewhere.findall(nodes.table))
+
+
+def test_sections_and_entries_are_found_each_by_its_own_words() -> None:
+    entries = search.entries_of(page_of_reference())
+    assert entries == [
+        ["waves", "waves", "All about waves.", ""],
+        ["nnbook.waves.high", "waves.high", "How high.", "waves spring_tide"],
+        ["nnbook.waves.long", "waves.long", "How long.", "waves spring_tide"],
+    ]
+
+
+def test_what_a_cell_prints_is_not_searched_but_for_its_verdict() -> None:
+    box = '<div class="nnbook-verdict nnbook-open" id="x">Open &amp; shut</div>'
+    output = nodes.container("", nodes.literal_block("", "0.123 0.456"), classes=["cell_output"])
+    output += nodes.raw("", box, format="html")
+    section = nodes.section("", nodes.title("", "t"), output, ids=["t"])
+    assert search.contents(section) == ("Open & shut", "")
+
+
+def test_a_formula_is_searched_without_its_commands() -> None:
+    formula = nodes.math("", r"\theta_{t} - \mathrm{rate}")
+    assert search.plain(nodes.paragraph("", "", formula)) == "theta_t - rate"
