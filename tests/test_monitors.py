@@ -405,7 +405,7 @@ def test_every_bug_is_caught_that_was_caught_before():
 def test_what_is_caught_and_what_is_not():
     expected = json.loads(CAUGHT.read_text(encoding="utf-8"))
     severities = [entry["severity"] for entry in expected.values()]
-    assert (severities.count("error"), severities.count("warning")) == (24, 21)
+    assert (severities.count("error"), severities.count("warning")) == (24, 22)
     missed = {name for name, entry in expected.items() if not entry["severity"]}
     # Only three of them are for nobody but a monitor to find, and nobody is said to find those.
     unseen = {"features_chosen_on_all_data", "normalised_over_examples", "shared_by_accident"}

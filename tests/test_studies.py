@@ -107,7 +107,7 @@ def study(tmp_path, monkeypatch):
 
 
 def rewritten(module, *change):
-    studies._functions.cache_clear()
+    studies._parsed.cache_clear()
     module.write_text(MODULE.replace(*change))
 
 

@@ -1,9 +1,11 @@
-"""Keep the book's claims: ``python tools/claims.py freeze|revise|table``.
+"""Keep the book's claims: ``python tools/claims.py freeze|revise|clarify|table``.
 
 ``freeze C020`` writes the hash of a claim's protocol into ``claims.yml``, before its seeds are run.
 ``revise C020 --reason "…"`` takes new seeds, notes reason, date and old seeds, and freezes what the
-protocol says now. ``table`` prints, in Markdown, every claim whose headline is another one than in
-the first edition. The file is changed in the lines that matter; comments and layout stay.
+protocol says now. ``clarify C020 --reason "…"`` freezes a better wording of what was run; quantity,
+direction, δ and seeds must be those that were committed. ``table`` prints, in Markdown, every claim
+whose headline is another one than in the first edition. The file is changed in the lines that
+matter; comments and layout stay.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from nnbook.claims import protocols
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = ROOT / "chapters" / "claims.yml"
+
+# What a clarification may not touch: what is asked, against which border, and of which seeds.
+DECISIVE = ("quantity", "direction", "delta", "seeds")
 
 Entry = dict[str, Any]
 
@@ -110,6 +115,57 @@ def revise(text: str, name: str, reason: str, seeds: str, *, before: str, date: 
     text = _with_block(text, name, "revisions", revisions)
     text = _with_line(text, name, "frozen", protocols.protocol_hash(load(text)[name]))
     return _checked(text, entries, [name], {"frozen", "protocol", "revisions"})
+
+
+def clarify(
+    text: str, names: list[str], reason: str, *, before: dict[str, Entry], date: str
+) -> str:
+    """Return the text of ``claims.yml`` with protocols in other words, frozen anew.
+
+    Parameters
+    ----------
+    text : str
+        As it is, with the protocols as they shall read: they say more exactly what was run.
+    names : list of str
+        The claims' ids.
+    reason : str
+        What could not be repeated from the old words.
+    before : dict
+        The claims with the old words by id, as they were committed.
+    date : str
+        In ISO form.
+
+    Returns
+    -------
+    str
+        With reason, date and the hash of the old words under ``clarified``.
+
+    Raises
+    ------
+    SystemExit
+        No such claim, nothing frozen or nothing changed, no reason, or a change of the quantity,
+        the direction, δ or the seeds, which is a revision.
+    """
+    if not reason.strip():
+        raise SystemExit("a clarification needs a reason: --reason '…'")
+    entries, day = load(text), datetime.date.fromisoformat(date)
+    for name in names:
+        entry = _entry(entries, name)
+        old, new = before.get(name, {}), entry["protocol"]
+        if "frozen" not in entry or old.get("frozen") != entry["frozen"]:
+            raise SystemExit(f"{name} is not frozen as it was committed: freeze or revise, commit")
+        if changed := [key for key in DECISIVE if old["protocol"].get(key) != new[key]]:
+            raise SystemExit(
+                f"{name} changes its {', '.join(changed)}, which decide: that is a revision. Put "
+                f'them back, or: python tools/claims.py revise {name} --reason "…"'
+            )
+        found = protocols.protocol_hash(entry)
+        if found == entry["frozen"]:
+            raise SystemExit(f"the protocol of {name} says what it said; change its words first")
+        note = {"date": day, "reason": reason.strip(), "frozen_before": entry["frozen"]}
+        text = _with_block(text, name, "clarified", [*entry.get("clarified", ()), note])
+        text = _with_line(text, name, "frozen", found)
+    return _checked(text, entries, names, {"frozen", "clarified"})
 
 
 def table(entries: dict[str, Entry]) -> str:
@@ -202,17 +258,17 @@ def _checked(text: str, before: dict[str, Entry], names: list[str], keys: set[st
     return text
 
 
-def _committed(name: str) -> Entry:
-    """Return a claim as it was committed, or nothing where that cannot be known."""
+def _committed() -> dict[str, Entry]:
+    """Return the claims as they were committed, or none where that cannot be known."""
     command = ["git", "show", "HEAD:chapters/claims.yml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return load(done.stdout).get(name, {}) if done.returncode == 0 else {}
+    return load(done.stdout) if done.returncode == 0 else {}
 
 
 def _new_seeds(entry: Entry, given: str | None) -> tuple[str, str]:
     """Return a revision's new seeds, which may stand in the protocol already, and the old ones."""
     now = str(entry["protocol"]["seeds"])
-    before = str(_committed(entry["id"]).get("protocol", {}).get("seeds", now))
+    before = str(_committed().get(entry["id"], {}).get("protocol", {}).get("seeds", now))
     if before != now:
         return now, before
     used = [revision["seeds_before"] for revision in entry.get("revisions", ())]
@@ -235,18 +291,23 @@ def main(arguments: list[str] | None = None) -> int:
     revising.add_argument("id")
     revising.add_argument("--reason", required=True, help="why, for the readers")
     revising.add_argument("--seeds", help="that no run has used, such as '2816 to 2831'")
+    clarifying = commands.add_parser("clarify", help="say better what was run")
+    clarifying.add_argument("ids", nargs="+")
+    clarifying.add_argument("--reason", required=True, help="what could not be repeated")
     commands.add_parser("table", help="claims whose headline has changed, in Markdown")
     options = parser.parse_args(arguments)
     text = options.file.read_text(encoding="utf-8")
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     if options.command == "table":
         print(table(load(text)))
         return 0
     if options.command == "freeze":
         text = freeze(text, options.ids)
+    elif options.command == "clarify":
+        text = clarify(text, options.ids, options.reason, before=_committed(), date=today)
     else:
         entry = _entry(load(text), options.id)
         seeds, before = _new_seeds(entry, options.seeds)
-        today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
         text = revise(text, options.id, options.reason, seeds, before=before, date=today)
     options.file.write_text(text, encoding="utf-8")
     return 0

@@ -65,7 +65,7 @@ def what_ran() -> dict[str, list[str]]:
 
 def _outermost(file: Path, line: int) -> str | None:
     """Return the function or method that a line belongs to, or None for a module or a class."""
-    for name, node in _functions(file).items():
+    for name, node in _parsed(file)[1].items():
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         if first <= line <= (node.end_lineno or node.lineno):
             return name
@@ -73,8 +73,11 @@ def _outermost(file: Path, line: int) -> str | None:
 
 
 @functools.cache
-def _functions(file: Path) -> dict[str, Any]:
-    """Return the functions of a file, and the methods of its classes, by their names."""
+def _parsed(file: Path) -> tuple[str, dict[str, Any]]:
+    """Return a file's source, and by their names its functions and its classes' methods.
+
+    Read once, since somebody may edit the file while a study runs.
+    """
     found: dict[str, Any] = {}
 
     def visit(body: list[Any], prefix: str) -> None:
@@ -86,8 +89,9 @@ def _functions(file: Path) -> dict[str, Any]:
             elif isinstance(node, ast.If):
                 visit([*node.body, *node.orelse], prefix)
 
-    visit(ast.parse(file.read_text(encoding="utf-8")).body, "")
-    return found
+    source = file.read_text(encoding="utf-8")
+    visit(ast.parse(source).body, "")
+    return source, found
 
 
 def function_hashes(path: str, names: Iterable[str]) -> dict[str, str]:
@@ -108,8 +112,7 @@ def function_hashes(path: str, names: Iterable[str]) -> dict[str, str]:
     file = ROOT / path
     if not file.exists():
         return dict.fromkeys([*names, "constants"], "")
-    known = _functions(file)
-    source = file.read_text(encoding="utf-8")
+    source, known = _parsed(file)
     found = {name: _hash(source, [known[name]]) if name in known else "" for name in names}
     assigned = [n for n in ast.parse(source).body if isinstance(n, (ast.Assign, ast.AnnAssign))]
     found["constants"] = _hash(source, [n for n in assigned if "__all__" not in ast.dump(n)])
@@ -157,16 +160,18 @@ def save(path: Path, seeds: Iterable[int], began: float, **data: Any) -> None:
     """
     from nnbook import runtime
 
+    sys.settrace(None)  # what runs from here on is not the study
     environment = runtime.environment()
     record = {
-        "code": {file: function_hashes(file, names) for file, names in what_ran().items()},
         "seeds": list(seeds),
         "machine": {key: environment[key] for key in ("python", "platform", "processor", "cores")},
         "packages": {name: environment["packages"].get(name) for name in ("mxnet", "numpy")},
         "minutes": round((time.perf_counter() - began) / 60, 1),
         "data": data,
     }
-    _write(path, record)
+    _write(path, record)  # hours of work, whatever comes of the hashes
+    ran = what_ran()
+    _write(path, {"code": {file: function_hashes(file, ran[file]) for file in ran}, **record})
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

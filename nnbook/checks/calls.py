@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as onp
@@ -12,7 +14,7 @@ from nnbook.data.inputs import as_pair
 from nnbook.gluon.loss_names import named as named_loss
 from nnbook.optim.names import named as named_rule
 
-__all__ = ["Pair", "batch_for", "either_order", "refuse_beside_an_objective"]
+__all__ = ["Pair", "batch_for", "either_order", "judged_here", "refuse_beside_an_objective"]
 
 Pair = tuple[Any, Any]
 
@@ -117,3 +119,13 @@ def refuse_beside_an_objective(*, dtype: str, **given: Any) -> None:
             f"{', '.join(names)} given beside an objective, which has its data, its loss and its "
             "dtype inside; expected the objective and other arguments by name"
         )
+
+
+@contextmanager
+def judged_here() -> Iterator[None]:
+    """Train without the warning of a loss that grew: the check has findings about that."""
+    from nnbook.training import GrowthWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GrowthWarning)
+        yield

@@ -9,7 +9,7 @@ import numpy as onp
 
 from nnbook import optim
 from nnbook._arguments import check_sizes
-from nnbook.checks.calls import batch_for, either_order
+from nnbook.checks.calls import batch_for, either_order, judged_here
 from nnbook.checks.outcomes import CheckResult
 from nnbook.findings import Finding
 from nnbook.gluon.twins import copy_of, preserved_luck
@@ -147,7 +147,8 @@ def _train(
     options: dict[str, Any] = {"batch_size": len(data[0]), "epochs": -(-steps // chunk)}
     options |= {"order": repeated(chunk), "seed": seed, "progress": False}
     try:
-        history = fit(twin, data, loss=loss, optimizer=rule, callbacks=[enough], **options)
+        with judged_here():
+            history = fit(twin, data, loss=loss, optimizer=rule, callbacks=[enough], **options)
     except DivergedError as error:
         history = error.history
     if not len(history):

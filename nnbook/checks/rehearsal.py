@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.checks.calls import Pair, batch_for, either_order
+from nnbook.checks.calls import Pair, batch_for, either_order, judged_here
 from nnbook.checks.outcomes import CheckResult
 from nnbook.checks.overfitting import repeated
 from nnbook.findings import Finding
@@ -122,7 +122,8 @@ def _one_minibatch(
     own |= {"batch_size": len(batch[0]), "epochs": -(-steps // _CHUNK)}
     own["order"] = repeated(min(_CHUNK, steps))
     try:
-        history = fit(twin, batch, **own)
+        with judged_here():
+            history = fit(twin, batch, **own)
     except DivergedError as error:
         message = f"the loss of one minibatch grows beyond all bounds in {error.step} steps"
         advice = "lower the learning rate by factors of 10; if that does not help, check gradients"
@@ -162,7 +163,8 @@ def _few_epochs(
     few = min(6, options["epochs"])
     own = {**options, "epochs": few, "callbacks": callbacks}
     try:
-        history = fit(twin, train, held_out, **own)
+        with judged_here():
+            history = fit(twin, train, held_out, **own)
     except DivergedError as error:
         message = f"training diverges in epoch {error.epoch}, at the rate {error.learning_rate:.3g}"
         advice = (

@@ -19,6 +19,8 @@ __all__ = ["Damping", "GaussNewton", "LevenbergMarquardt", "least_squares"]
 
 Array = np.ndarray
 _STOP = Stop(gradient=1e-10, step=1e-15, iterations=2000)
+# Where Σr² is level to its last digit, x is known to about the root of that.
+_FLAT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ def least_squares(
             reason = steps_of(run, descent, search)
     except Ended as ended:
         reason = ended.reason
+    if reason == "search" and _largest_cosine(run.best) <= _FLAT:
+        reason = "gradient"  # level to rounding, where J is too close to singular for the offset
     return solution_of(run.best, reason, counts, run.steps, run.path, _notes(run.best))
 
 
@@ -184,6 +188,12 @@ def _kind(descent: Any, search: Any) -> Any:
         f"descent is {descent!r} with the search {search!r}; expected LevenbergMarquardt() with "
         "Damping() or TrustRegion(), or GaussNewton() with Fixed() or Armijo()"
     )
+
+
+def _largest_cosine(place: Place) -> float:
+    """Return the largest cosine of the angle between the residuals and a column of J."""
+    sizes = np.linalg.norm(place.J, axis=0) * np.linalg.norm(place.r)
+    return float((abs(place.J.T @ place.r) / np.where(sizes > 0, sizes, 1.0)).max())
 
 
 def _notes(best: Place) -> tuple[str, ...]:
