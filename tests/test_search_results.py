@@ -198,7 +198,7 @@ def test_to_dataframe(results):
     pandas = pytest.importorskip("pandas")
     frame = results.to_dataframe()
     assert isinstance(frame, pandas.DataFrame)
-    assert frame["value"].min() == results.best["value"]
+    assert frame["value"].min() == results.best_row["value"]
 
 
 def test_to_study(results):

@@ -56,10 +56,14 @@ def what_ran() -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for code in _ran:
         file = Path(code.co_filename)
-        if file.is_absolute() and file.is_relative_to(ROOT) and file.suffix == ".py":
-            name = _outermost(file, code.co_firstlineno)
-            if name:
-                found.setdefault(file.relative_to(ROOT).as_posix(), set()).add(name)
+        if not (file.is_absolute() and file.is_relative_to(ROOT) and file.suffix == ".py"):
+            continue
+        path = file.relative_to(ROOT)
+        if path.parts[0].startswith(".") or file == Path(__file__):  # an environment; this file
+            continue
+        name = _outermost(file, code.co_firstlineno)
+        if name:
+            found.setdefault(path.as_posix(), set()).add(name)
     return {path: sorted(found[path]) for path in sorted(found)}
 
 
