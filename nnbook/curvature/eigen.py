@@ -53,7 +53,7 @@ def power_iteration(
 ) -> Eigenpairs:
     """Find the eigenvalue that is largest in absolute value: v ← A v / ‖A v‖.
 
-    The error of v shrinks by abs(λ₂ / λ₁) a step. λ is the Rayleigh quotient vᵀA v, which has a sign;
+    The error of v shrinks by abs(λ₂ / λ₁) a step. λ is the Rayleigh quotient vᵀA v, with its sign;
     where λ and −λ are both eigenvalues nothing converges, and the result says so.
 
     Parameters
