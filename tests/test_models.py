@@ -231,7 +231,7 @@ def test_another_process_reads_the_file(tmp_path):
         data.PCAWhiten(whiten=False),
         data.ZCAWhiten(epsilon=0.01),
     ],
-    ids=repr,
+    ids=["standardize", "centre", "pca", "pca_not_white", "zca"],
 )
 def test_preprocessing_comes_back_to_the_bit(step, tmp_path):
     x = RNG.normal(size=(50, 6)) @ RNG.normal(size=(6, 6))
