@@ -154,7 +154,7 @@ def test_the_claims_of_the_book_are_well_formed() -> None:
         "do",
         "frozen",
     }
-    optional = {"was", "revisions"}
+    optional = {"was", "revisions", "clarified"}
     for claim in claims:
         assert needed <= set(claim) <= needed | optional, claim["id"]
         assert len(claim["statement"].split()) > 3
