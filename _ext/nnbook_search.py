@@ -173,8 +173,14 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
     Path(app.outdir, "searchindex.js").unlink(missing_ok=True)
 
 
+def forget_the_other_index(app: Sphinx) -> None:
+    """Keep Sphinx from reading its own index again, which `searchindex.js` no longer holds."""
+    app.builder.load_indexer = lambda docnames: None  # type: ignore[attr-defined]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
+    app.connect("builder-inited", forget_the_other_index)
     app.connect("config-inited", leave_to_search_page)
     app.connect("doctree-resolved", note, priority=900)  # after verdicts and citations
     app.connect("build-finished", write_index)
