@@ -523,14 +523,18 @@ def test_an_objective_is_moved_to_the_solution():
     np.testing.assert_allclose(found.x, 2)
 
 
-def test_an_objective_gets_its_theta_back_when_something_raises():
+@pytest.mark.parametrize("solver", ["minimize", "sfo"])
+def test_an_objective_gets_its_theta_back_when_something_raises(solver):
     def interrupted(progress):
         if progress.iteration == 2:
             raise KeyboardInterrupt
 
-    model = objective.from_function(lambda t: float((t**4).sum()), lambda t: 4 * t**3, np.ones(3))
+    model = objective.from_function(
+        lambda t, rows=None: float((t**4).sum()), lambda t, rows=None: 4 * t**3, np.ones(3)
+    )
+    function = model if solver == "minimize" else (model, [None, None])
     with pytest.raises(KeyboardInterrupt):
-        solvers.minimize(model, start=2 * np.ones(3), callback=interrupted)
+        getattr(solvers, solver)(function, start=2 * np.ones(3), callback=interrupted)
     np.testing.assert_array_equal(model.theta, np.ones(3))
 
 

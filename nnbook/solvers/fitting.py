@@ -14,6 +14,7 @@ from nnbook.solvers.residuals import Model, Place, Residuals, square
 from nnbook.solvers.results import Ended, Progress, Solution, Stop, solution_of
 from nnbook.solvers.searches import Armijo, Fixed
 from nnbook.solvers.trust import TrustRegion
+from nnbook.solvers.walk import Walk
 
 __all__ = ["Damping", "GaussNewton", "LevenbergMarquardt", "least_squares"]
 
@@ -162,10 +163,11 @@ def least_squares(
     r = function(x)
     if not np.isfinite(r).all() or not r.size:
         raise ValueError(f"the residuals at the start are {r}; expected finite numbers")
-    run = _Fit(function, function.place(x, r), stop, callback, check_flag(keep_path, "keep_path"))
+    first, path = function.place(x, r), check_flag(keep_path, "keep_path")
+    run = Walk(first, counts, stop, callback, path, at_rest="step")
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            reason = steps_of(run, descent, search)
+            reason = steps_of(run, function, descent, search)
     except Ended as ended:
         reason = ended.reason
     if reason == "search" and _largest_cosine(run.best) <= _FLAT:
@@ -207,56 +209,13 @@ def _notes(best: Place) -> tuple[str, ...]:
     return ()
 
 
-class _Fit:
-    """Where a fit is, and what it has seen."""
-
-    def __init__(
-        self, function: Residuals, place: Place, stop: Stop, callback: Any, keep_path: bool
-    ):
-        self.function, self.stop, self.callback = function, stop, callback
-        self.place = self.best = place
-        self.steps: list[Progress] = []
-        self.path: list[Array] | None = [] if keep_path else None
-
-    def note(self, before: Place | None, place: Place, step: float) -> str | None:
-        """Go to a place; return a reason to stop."""
-        self.place, counts = place, self.function.counts
-        if place.value <= self.best.value:
-            self.best = place
-        numbers = counts.evaluations, counts.gradients, counts.products, counts.seconds()
-        told = Progress(
-            len(self.steps), place.x.copy(), place.value, place.gradient_norm, step, *numbers
-        )
-        self.steps.append(told._replace(x=np.zeros(0)))
-        if self.path is not None:
-            self.path.append(told.x)
-        asked = self.callback is not None and self.callback(told)
-        return "callback" if asked is True else self._reason(before, place)
-
-    def _reason(self, before: Place | None, place: Place) -> str | None:
-        stop = self.stop
-        if not (np.isfinite(place.value) and np.isfinite(place.J).all()):
-            return "diverged"
-        if stop.target is not None and place.value <= stop.target:
-            return "target"
-        if place.gradient_norm <= stop.gradient:
-            return "gradient"
-        if before is not None and place is not before:
-            moved = float(np.linalg.norm(place.x - before.x))
-            if moved <= stop.step * float(np.linalg.norm(place.x)):
-                return "step"
-            if stop.value and 0 <= before.value - place.value <= stop.value * before.value:
-                return "value"
-        return "iterations" if len(self.steps) > stop.iterations else None
-
-
-def _undamped(run: _Fit, descent: GaussNewton, search: Any) -> str:
+def _undamped(run: Walk, function: Residuals, descent: GaussNewton, search: Any) -> str:
     """Go the whole way to the minimum of the linear model, or back from there."""
-    reason = run.note(None, run.place, 0.0)
+    reason = run.note(run.point, 0.0)
     while reason is None:
-        place = run.place
+        place = run.point
         s = Model(place, np.ones(len(place.x))).step(0.0)
-        t, r = 1.0, run.function(place.x + s)
+        t, r = 1.0, function(place.x + s)
         slope = 2 * float(place.r @ (place.J @ s))
         if isinstance(search, Armijo):
             trials = 0
@@ -264,41 +223,41 @@ def _undamped(run: _Fit, descent: GaussNewton, search: Any) -> str:
                 if trials == search.trials or abs(t * slope) <= 1e-16 * place.value:
                     return "step" if abs(slope) <= 1e-12 * place.value else "search"
                 t, trials = 0.5 * t, trials + 1
-                r = run.function(place.x + t * s)
+                r = function(place.x + t * s)
         else:
             t = search.step
-            r = r if t == 1.0 else run.function(place.x + t * s)
+            r = r if t == 1.0 else function(place.x + t * s)
         if not np.isfinite(r).all():
             return "diverged"
-        reason = run.note(place, run.function.place(place.x + t * s, r), t)
+        reason = run.note(function.place(place.x + t * s, r), t)
     return reason
 
 
-def _damped(run: _Fit, descent: LevenbergMarquardt, search: Any) -> str:
+def _damped(run: Walk, function: Residuals, descent: LevenbergMarquardt, search: Any) -> str:
     """Step, compare with what the model promised, and adapt μ or the radius."""
-    place = run.place
+    place = run.point
     scale = _scale(descent, place.J, None)
     state: _Damped | _Trusted = (
         _Damped(search, place, scale)
         if isinstance(search, Damping)
         else _Trusted(search, place, scale)
     )
-    reason, model = run.note(None, place, state.size), None
+    reason, model = run.note(place, state.size), None
     while reason is None:
-        place = run.place
+        place = run.point
         model = model or Model(place, scale)
         mu = state.mu(model)
         s = model.step(mu)
         if descent.geodesic:
-            s = _bent(run.function, place, model, mu, s)
+            s = _bent(function, place, model, mu, s)
         expected = model.fall(mu)
         x = place.x + s
-        r = run.function(x)
+        r = function(x)
         fell = place.value - square(r)
         gain = fell / expected if expected > 0 and np.isfinite(fell) else -np.inf
         small = float(np.linalg.norm(s)) <= 1e-15 * float(np.linalg.norm(x))
         if gain > 0:
-            after = run.function.place(x, r)
+            after = function.place(x, r)
             if not np.isfinite(after.J).all():
                 gain, after = -np.inf, place
         else:
@@ -306,11 +265,11 @@ def _damped(run: _Fit, descent: LevenbergMarquardt, search: Any) -> str:
         state.adapt(model, mu, s, gain)
         if after is not place:
             scale, model = _scale(descent, after.J, scale), None
-            reason = run.note(place, after, state.size)
+            reason = run.note(after, state.size)
         elif small or expected <= 1e-15 * place.value:
             return _ending(place)
         else:
-            reason = run.note(place, place, state.size)
+            reason = run.note(place, state.size)
     return reason
 
 

@@ -13,7 +13,7 @@ from nnbook.curvature.operators import Function as FunctionOperator
 from nnbook.curvature.operators import Operator
 from nnbook.solvers.results import Ended, Stop
 
-__all__ = ["Counts", "Point", "Scalar", "checked_start"]
+__all__ = ["Counts", "Point", "Scalar", "checked_start", "mover"]
 
 Array = np.ndarray
 
@@ -36,6 +36,11 @@ class Point(NamedTuple):
     def gradient_norm(self) -> float:
         """The largest absolute entry of the gradient."""
         return float(abs(self.gradient).max())
+
+    @property
+    def finite(self) -> bool:
+        """Whether value and gradient are finite."""
+        return bool(np.isfinite(self.value) and np.isfinite(self.gradient).all())
 
 
 class Counts:
@@ -140,3 +145,13 @@ def checked_start(start: Any) -> Array:
     if not np.isfinite(x).all():
         raise ValueError(f"start is {x}; expected finite numbers")
     return x
+
+
+def mover(objective: Any) -> Callable[[Array | None], None]:
+    """Return a function that moves an objective's θ, or given None puts back what it was."""
+    before = np.array(objective.theta)
+
+    def move(x: Array | None) -> None:
+        objective.theta = before if x is None else x.astype(before.dtype)
+
+    return move

@@ -9,11 +9,12 @@ import numpy as np
 
 from nnbook._arguments import check_flag
 from nnbook.solvers.descents import BFGS, LBFGS, ConjugateGradients, Steepest
-from nnbook.solvers.functions import Counts, Point, Scalar, checked_start
+from nnbook.solvers.functions import Counts, Point, Scalar, checked_start, mover
 from nnbook.solvers.newton import DampedNewton, Newton, NewtonCG
 from nnbook.solvers.results import CONVERGED, Ended, Progress, Solution, Stop, solution_of
 from nnbook.solvers.searches import Line, first_step
 from nnbook.solvers.trust import TrustRegion, model_fall
+from nnbook.solvers.walk import Walk
 
 __all__ = ["minimize"]
 
@@ -95,12 +96,12 @@ def minimize(
     if not trusting and not callable(search):
         raise TypeError(f"search is {search!r}; expected Wolfe(), Armijo(), Fixed() or TrustRegion")
     function = Scalar(f, gradient, hessian, Counts(stop))
-    first = _first(function, x)
-    run = _Run(function, first, stop, callback, check_flag(keep_path, "keep_path"))
+    first, path = _first(function, x), check_flag(keep_path, "keep_path")
+    run = Walk(first, function.counts, stop, callback, path)
     try:
         # What overflows on a trial becomes infinite, and searches turn back.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            reason = (_trusting if trusting else _searching)(run, descent, search)
+            reason = (_trusting if trusting else _searching)(run, function, descent, search)
     except Ended as ended:
         reason = ended.reason
     except BaseException:  # an objective gets back the θ that it had
@@ -112,57 +113,14 @@ def minimize(
     return solution_of(end, reason, function.counts, run.steps, run.path)
 
 
-class _Run:
-    """Where a run is, and what it has seen."""
-
-    def __init__(self, function: Scalar, first: Point, stop: Stop, callback: Any, keep_path: bool):
-        self.function, self.stop, self.callback = function, stop, callback
-        self.point = self.best = first
-        self.steps: list[Progress] = []
-        self.path: list[np.ndarray] | None = [] if keep_path else None
-
-    def note(self, before: Point | None, point: Point, step: float) -> str | None:
-        """Go to a point; return a reason to stop."""
-        self.point, counts = point, self.function.counts
-        if point.value <= self.best.value:
-            self.best = point
-        numbers = counts.evaluations, counts.gradients, counts.products, counts.seconds()
-        told = Progress(
-            len(self.steps), point.x.copy(), point.value, point.gradient_norm, step, *numbers
-        )
-        self.steps.append(told._replace(x=np.zeros(0)))
-        if self.path is not None:
-            self.path.append(told.x)
-        asked = self.callback is not None and self.callback(told)
-        return "callback" if asked is True else self._reason(before, point)
-
-    def _reason(self, before: Point | None, point: Point) -> str | None:
-        stop = self.stop
-        if not (np.isfinite(point.value) and np.isfinite(point.gradient).all()):
-            return "diverged"
-        if stop.target is not None and point.value <= stop.target:
-            return "target"
-        if point.gradient_norm <= stop.gradient:
-            return "gradient"
-        if before is not None:
-            moved = float(np.linalg.norm(point.x - before.x))
-            if moved and moved <= stop.step * float(np.linalg.norm(point.x)):
-                return "step"
-            fell = before.value - point.value
-            allowed = stop.value * max(abs(before.value), abs(point.value))
-            if stop.value and moved and 0 <= fell <= allowed:
-                return "value"
-        return "iterations" if len(self.steps) > stop.iterations else None
-
-
-def _searching(run: _Run, descent: Any, search: Any) -> str:
+def _searching(run: Walk, function: Scalar, descent: Any, search: Any) -> str:
     """Go along directions."""
     state, before = descent.init(run.point), None
-    reason = run.note(None, run.point, 0.0)
+    reason = run.note(run.point, 0.0)
     while reason is None:
         point = run.point
-        d, state = descent.direction(run.function, point, state)
-        line = Line(run.function, point, d)
+        d, state = descent.direction(function, point, state)
+        line = Line(function, point, d)
         free = not hasattr(search, "decrease")  # a fixed step goes up as well
         step = None
         if np.isfinite(d).all() and (free or line.slope < 0):
@@ -170,7 +128,7 @@ def _searching(run: _Run, descent: Any, search: Any) -> str:
         if step is None and not free and state is not None:
             # What the descent has learned does not help: forget it, and go straight down.
             state = descent.init(point)
-            line = Line(run.function, point, -point.gradient)
+            line = Line(function, point, -point.gradient)
             step = search(line, first_step(Steepest(), 0, line, None))
         if step is None:
             return "diverged" if not np.isfinite(d).all() else "search"
@@ -179,19 +137,19 @@ def _searching(run: _Run, descent: Any, search: Any) -> str:
             return "search"
         state = descent.learn(point, after, state)
         before = point.value
-        reason = run.note(point, after, step)
+        reason = run.note(after, step)
     return reason
 
 
-def _trusting(run: _Run, descent: Any, search: TrustRegion) -> str:
+def _trusting(run: Walk, function: Scalar, descent: Any, search: TrustRegion) -> str:
     """Go to the minimum of a model, within a radius."""
     radius = search.radius
-    reason = run.note(None, run.point, radius)
+    reason = run.note(run.point, radius)
     while reason is None:
         point = run.point
-        s, B = descent.model_step(run.function, point, radius)
+        s, B = descent.model_step(function, point, radius)
         expected = model_fall(point.gradient, B, s)
-        value = run.function.value(point.x + s)
+        value = function.value(point.x + s)
         length = float(np.linalg.norm(s))
         level = abs(point.value - value) <= 1e-14 * abs(point.value)
         gain = 1.0 if level and expected <= 1e-13 * abs(point.value) else 0.0
@@ -200,11 +158,11 @@ def _trusting(run: _Run, descent: Any, search: TrustRegion) -> str:
         after = point
         if gain > search.accept:
             x = point.x + s
-            after = Point(x, value, run.function.gradient(x))
+            after = Point(x, value, function.gradient(x))
         elif length <= 1e-15 * max(1.0, float(np.linalg.norm(point.x))):
             return "search"
         radius = search.adapted(radius, length, gain)
-        reason = run.note(point, after, radius)
+        reason = run.note(after, radius)
     return reason
 
 
@@ -216,10 +174,7 @@ def _functions(f: Any, gradient: Any, start: Any) -> tuple[Any, Any, np.ndarray,
     if hasattr(f, "theta") and hasattr(f, "loss"):
         if gradient is not None:
             raise TypeError("gradient goes with a function; an objective has its own")
-        model, before = f, np.array(f.theta)
-
-        def move(x: np.ndarray | None) -> None:
-            model.theta = before if x is None else x.astype(before.dtype)
+        model, move = f, mover(f)
 
         def value_at(x: np.ndarray) -> float:
             move(x)

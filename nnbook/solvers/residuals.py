@@ -22,6 +22,11 @@ class Place(NamedTuple):
     value: float
     gradient_norm: float
 
+    @property
+    def finite(self) -> bool:
+        """Whether value and Jacobian are finite."""
+        return bool(np.isfinite(self.value) and np.isfinite(self.J).all())
+
 
 class Residuals:
     """The residuals and their Jacobian, counted."""

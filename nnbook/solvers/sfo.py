@@ -10,8 +10,9 @@ import numpy as np
 
 from nnbook._arguments import check_positive, check_whole
 from nnbook._arrays import as_generator
-from nnbook.solvers.functions import Counts, Point
+from nnbook.solvers.functions import Counts, Point, checked_start, mover
 from nnbook.solvers.results import Ended, Progress, Solution, Stop, solution_of
+from nnbook.solvers.walk import Walk
 
 __all__ = ["sfo"]
 
@@ -147,13 +148,16 @@ def sfo(
     active = list(order[: check_whole(first, "first", most=N)])
     waiting = list(order[len(active) :])
     run = _Sum(functions, models, active, waiting, counts)
-    told: list[Progress] = []
+    walk = Walk(Point(x, np.inf, np.zeros_like(x)), counts, stop, callback)
     try:
-        reason = _loop(run, x, curvature, stop, callback, told)
+        reason = _loop(run, walk, x, curvature)
     except Ended as ended:
         reason = ended.reason
-    finish(run.point.x)
-    return solution_of(run.point, reason, counts, told, None)
+    except BaseException:  # an objective gets back the θ that it had
+        finish(None)
+        raise
+    finish(walk.point.x)
+    return solution_of(walk.point, reason, counts, walk.steps, None)
 
 
 class _Sum:
@@ -164,7 +168,6 @@ class _Sum:
     ):
         self.functions, self.models, self.counts = functions, models, counts
         self.active, self.waiting = active, waiting
-        self.point = Point(np.zeros(0), np.inf, np.zeros(0))
 
     def look(self, k: int, x: Array, fallback: float) -> float:
         """Look at a function at x; return its gradient's length there."""
@@ -226,10 +229,9 @@ class _Sum:
         return Point(x, value, np.mean([model.gradient for model in seen], axis=0))
 
 
-def _loop(
-    run: _Sum, x: Array, curvature: float, stop: Stop, callback: Any, told: list[Progress]
-) -> str:
+def _loop(run: _Sum, walk: Walk, x: Array, curvature: float) -> str:
     """Look, learn, step."""
+    stop = walk.stop
     fallback, before, scale = curvature, x, 1.0
     k, step = run.active[0], 0.0
     while True:
@@ -244,19 +246,15 @@ def _loop(
                 return "diverged"
             continue
         scale = 1.0
-        run.point = point = run.mean(x)
-        counts = run.counts
-        numbers = counts.evaluations, counts.gradients, 0, counts.seconds()
-        now = Progress(len(told), x.copy(), point.value, point.gradient_norm, step, *numbers)
-        told.append(now._replace(x=np.zeros(0)))
-        if callback is not None and callback(now) is True:
+        point = run.mean(x)
+        if walk.tell(point, step):
             return "callback"
         whole = not run.waiting and len(run.seen()) == len(run.models)
         if whole and point.gradient_norm <= stop.gradient:
             return "gradient"
         if stop.target is not None and whole and point.value <= stop.target:
             return "target"
-        if len(told) > stop.iterations:
+        if len(walk.steps) > stop.iterations:
             return "iterations"
         run.grow()
         goal, times = run.minimum()
@@ -266,18 +264,16 @@ def _loop(
         k = run.stale(x, times)
 
 
-def _functions(functions: Any, start: Any) -> tuple[Sequence[Any], Array, Callable[[Array], None]]:
-    """Return the functions, the start and what to do with the solution."""
-    from nnbook.solvers.functions import checked_start
+def _functions(
+    functions: Any, start: Any
+) -> tuple[Sequence[Any], Array, Callable[[Array | None], None]]:
+    """Return functions, start, and what to do with the solution, or None if there is none."""
 
-    def nothing(x: Array) -> None: ...
+    def nothing(x: Array | None) -> None: ...
 
     if isinstance(functions, tuple) and len(functions) == 2 and hasattr(functions[0], "theta"):
         model, batches = functions
-        dtype = np.asarray(model.theta).dtype
-
-        def move(x: Array) -> None:
-            model.theta = x.astype(dtype)
+        move = mover(model)
 
         def at(x: Array, rows: Any) -> tuple[float, Array]:
             move(x)
