@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as onp
@@ -18,6 +17,7 @@ from nnbook._arrays import (
     like,
     to_numpy,
 )
+from nnbook.data.resampling import by_scipy, image_shape
 
 __all__ = ["elastic_deform", "rotate", "shift"]
 
@@ -140,15 +140,9 @@ def rotate(x: Array, degrees: float | onp.ndarray) -> Array:
 def _images(x: Array) -> onp.ndarray:
     """Return `x` as images, shape (n, height, width)."""
     values = to_numpy(x, "x")
-    side = math.isqrt(values.shape[1]) if values.ndim == 2 else 0
-    is_square = values.ndim == 2 and values.shape[1] == side**2
-    if values.size == 0 or not (values.ndim == 3 or is_square):
-        raise ValueError(
-            f"x has the shape {values.shape}, expected images: (n, height, width), or (n, side²) "
-            "such as (n, 784), with n of at least 1. Reshape it."
-        )
+    shape = image_shape(values, least=1)
     check_finite(values, "x")
-    return values if values.ndim == 3 else values.reshape(-1, side, side)
+    return values.reshape(shape)
 
 
 def _per_image(value: float | onp.ndarray, n: int, name: str) -> onp.ndarray:
@@ -166,17 +160,8 @@ def _resample(
     places: Callable[[slice], tuple[onp.ndarray, onp.ndarray]],
 ) -> Array:
     """Return the images at the fractional rows and columns that `places` gives for a slice."""
-    from scipy.ndimage import map_coordinates
-
     result = onp.empty(images.shape, dtype=float_dtype(images))
     for start in range(0, len(images), _CHUNK):
         part = slice(start, start + _CHUNK)
-        rows, columns = places(part)
-        index = onp.broadcast_to(onp.arange(len(rows))[:, None, None], rows.shape)
-        source = images[part].astype("float64")
-        # "grid-constant" also interpolates between the rim and the background; with "constant" a
-        # place that rounding puts 1e-16 outside would be background.
-        result[part] = map_coordinates(
-            source, [index, rows, columns], order=1, mode="grid-constant"
-        )
+        result[part] = by_scipy(images[part].astype("float64"), onp.stack(places(part), axis=1))
     return like(result.reshape(x.shape), x)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
 
 import numpy as onp
 
@@ -19,7 +18,7 @@ from nnbook._arrays import (
     to_numpy,
 )
 
-__all__ = ["WAYS", "image_shape", "resample"]
+__all__ = ["WAYS", "by_scipy", "image_shape", "resample"]
 
 WAYS = ("auto", "mxnet", "numpy", "scipy")
 
@@ -67,26 +66,28 @@ def resample(x: Array, places: onp.ndarray, way: str = "auto") -> Array:
         return _by_mxnet(x, places)
     images = to_numpy(x, "x").reshape(n, height, width)
     check_finite(images, "x")
-    found = (_by_scipy if way == "scipy" else _by_numpy)(images.astype("float64"), places)
+    found = (by_scipy if way == "scipy" else _by_numpy)(images.astype("float64"), places)
     return like(found.astype(float_dtype(images)).reshape(x.shape), x)
 
 
-def image_shape(x: Array) -> tuple[int, int, int]:
-    """Return the number, height and width of images; raise for what is none."""
+def image_shape(x: Array, least: int = 2) -> tuple[int, int, int]:
+    """Return the number, height and width of images; raise for what is none, or too small."""
     shape = tuple(getattr(x, "shape", ()))
     side = math.isqrt(shape[1]) if len(shape) == 2 else 0
     found = (shape[0], side, side) if len(shape) == 2 and side**2 == shape[1] else shape
-    if len(found) != 3 or min(found[1:]) < 2 or found[0] < 1:
+    if len(found) != 3 or min(found[1:]) < least or found[0] < 1:
         check_array(x, "x")  # says of what is no array that it is none
+        size = f" of at least {least} × {least} pixels" if least > 1 else ""
         raise ValueError(
-            f"x has the shape {shape}; expected images of at least 2 × 2 pixels: (n, height, "
-            "width), or (n, side²) such as (n, 784). Reshape it."
+            f"x has the shape {shape}, expected images{size}: (n, height, width), or (n, side²) "
+            "such as (n, 784), with n of at least 1. Reshape it."
         )
     return found[0], found[1], found[2]
 
 
 def _by_mxnet(x: Array, places: onp.ndarray) -> Array:
     """Fetch with MXNet's sampler, which counts places from −1 to 1, columns first."""
+    from nnbook.gluon.parameters import mxnet_view
     from nnbook.gluon.runtime import mx
 
     n, _, height, width = places.shape
@@ -94,22 +95,17 @@ def _by_mxnet(x: Array, places: onp.ndarray) -> Array:
     scale = onp.array([2 / (width - 1), 2 / (height - 1)], dtype="float32")
     grid = onp.multiply(places[:, ::-1], scale[:, None, None], dtype="float32", casting="same_kind")
     grid -= 1
-    images = x.as_nd_ndarray() if is_mxnet(x) else _shared(to_numpy(x, "x")).as_in_context(device)
-    images = images.astype("float32", copy=False).reshape((n, 1, height, width))
-    found = mx.nd.BilinearSampler(images, _shared(grid).as_in_context(device))
+    images = x if is_mxnet(x) else mxnet_view(to_numpy(x, "x"), "float32").as_in_ctx(device)
+    images = images.as_nd_ndarray().astype("float32", copy=False)
+    found = mx.nd.BilinearSampler(
+        images.reshape((n, 1, height, width)),
+        mxnet_view(grid, "float32").as_in_ctx(device).as_nd_ndarray(),
+    )
     if is_mxnet(x):
         dtype = float_dtype(onp.empty(0, dtype=x.dtype))
         found = found.reshape(x.shape).astype(dtype, copy=False)
         return found.as_np_ndarray() if isinstance(x, mx.np.ndarray) else found
     return found.asnumpy().reshape(x.shape).astype(float_dtype(x), copy=False)
-
-
-def _shared(array: onp.ndarray) -> Any:
-    """Return a NumPy array as MXNet's, float32, without a copy where that can be."""
-    from nnbook.gluon.runtime import mx
-
-    # MXNet makes what it shares read-only: a view, so that the caller's array stays as it is.
-    return mx.nd.from_numpy(onp.require(array, "float32", ["C", "A", "E"]).view())
 
 
 def _by_numpy(images: onp.ndarray, places: onp.ndarray) -> onp.ndarray:
@@ -128,10 +124,12 @@ def _by_numpy(images: onp.ndarray, places: onp.ndarray) -> onp.ndarray:
     return upper * (1 - down) + lower * down
 
 
-def _by_scipy(images: onp.ndarray, places: onp.ndarray) -> onp.ndarray:
+def by_scipy(images: onp.ndarray, places: onp.ndarray) -> onp.ndarray:
+    """Fetch with SciPy's spline of order 1."""
     from scipy.ndimage import map_coordinates
 
     index = onp.broadcast_to(onp.arange(len(images))[:, None, None], images.shape)
-    # "grid-constant" also interpolates between the rim and the background.
+    # "grid-constant" also interpolates between the rim and the background; with "constant" a place
+    # that rounding puts 1e-16 outside would be background.
     where = [index, places[:, 0].astype(float), places[:, 1].astype(float)]
     return map_coordinates(images, where, order=1, mode="grid-constant")

@@ -12,7 +12,7 @@ from nnbook._arrays import check_array, is_mxnet, to_numpy
 from nnbook.data import check_examples
 from nnbook.data.inputs import as_pair
 from nnbook.gluon.embeddings import check_ids
-from nnbook.gluon.parameters import named_parameters
+from nnbook.gluon.parameters import mxnet_view, named_parameters
 from nnbook.gluon.runtime import mx, np
 from nnbook.gluon.targets import targets_of
 from nnbook.gluon.weighting import Weighted
@@ -298,9 +298,7 @@ def place(array: Any, dtype: str, device: mx.Context, name: str = "x") -> np.nda
     if is_mxnet(array):  # of either interface
         return array.as_np_ndarray().astype(dtype, copy=False).as_in_ctx(device)
     if device == mx.cpu() and array.size:
-        # MXNet makes what it shares read-only: a view, so that the caller's array stays as it is.
-        shared = onp.require(array, narrow, ["C", "A", "E"]).view()
-        return mx.nd.from_numpy(shared, array_cls=np.ndarray)
+        return mxnet_view(array, narrow)
     return np.array(array, dtype=dtype, ctx=device)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as onp
 
 from nnbook.gluon.losses import _classes, _row_sums, _takes, _values
+from nnbook.gluon.targets import check_signs
 
 __all__ = ["binary_hinge", "crammer_singer_hinge", "squared_hinge"]
 
@@ -37,7 +38,8 @@ def binary_hinge(outputs: Any, targets: Any) -> Any:
     ----------
     Cortes and Vapnik (1995), Support-vector networks.
     """
-    _check_signs(targets)
+    if isinstance(targets, onp.ndarray):
+        check_signs(targets, "a target is")
     F, z, y = _values(outputs, targets)
     return _row_sums(F, F.np.maximum(1 - y * z, 0))
 
@@ -113,12 +115,3 @@ def crammer_singer_hinge(outputs: Any, labels: Any) -> Any:
     rivals = F.np.where(own, -F.np.ones_like(lead), lead)
     # Not `max`, whose gradient goes to all of several equal ones.
     return F.npx.pick(lead, F.np.argmax(rivals, axis=-1), axis=-1)
-
-
-def _check_signs(targets: Any) -> None:
-    if isinstance(targets, onp.ndarray):
-        wrong = targets[(targets != 1) & (targets != -1)]
-        if wrong.size:
-            raise ValueError(
-                f"a target is {wrong.flat[0]:g}; expected −1 or 1 (0/1 becomes them by 2 * y - 1)"
-            )

@@ -19,7 +19,7 @@ import numpy as onp
 from nnbook.gluon.convolutions import keep_weights, refuse_transposed
 from nnbook.gluon.runtime import mx, np
 
-__all__ = ["LostViewError", "ParameterVector", "host_view"]
+__all__ = ["LostViewError", "ParameterVector", "host_view", "mxnet_view"]
 
 # The flat arrays that a network's parameters are views of: a second vector of the same network
 # shares them instead of taking them away from the first.
@@ -87,6 +87,27 @@ def host_view(array: np.ndarray) -> onp.ndarray:
     count = int(onp.prod(array.shape, dtype=int))
     memory: Any = (ctypes.c_char * (count * dtype.itemsize)).from_address(pointer.value or 0)
     return onp.frombuffer(memory, dtype=dtype, count=count).reshape(array.shape)
+
+
+def mxnet_view(array: onp.ndarray, dtype: Any) -> np.ndarray:
+    """Return an MXNet array that shares the memory of a NumPy array, without a copy if it can.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        It is copied if it has another dtype, or does not lie in one aligned piece. MXNet keeps the
+        memory alive; what is written to it meanwhile, MXNet's array has too.
+    dtype : str or dtype
+        Of the result.
+
+    Returns
+    -------
+    mxnet.numpy.ndarray
+        On the CPU, of the same shape.
+    """
+    # MXNet makes what it shares read-only: a view, so that the caller's array stays as it is.
+    shared = onp.require(array, dtype, ["C", "A", "E"]).view()
+    return mx.nd.from_numpy(shared, array_cls=np.ndarray)
 
 
 class ParameterVector:

@@ -12,7 +12,7 @@ from nnbook.data.validation import check_classes
 from nnbook.gluon.runtime import mx
 from nnbook.gluon.weighting import Weighted
 
-__all__ = ["Targets", "check_range", "check_rows", "targets_of"]
+__all__ = ["Targets", "check_range", "check_rows", "check_signs", "targets_of"]
 
 _ROUNDING = 1e-3  # how far a row of probabilities may be from the sum 1
 _HINT = (
@@ -64,12 +64,7 @@ class Targets:
             way = "recode −1/+1 as 0/1 by (y + 1) / 2, and 1/2 by y - 1"
             check_range(y, f"{name} y", way)
         elif self.kind == "signs":
-            wrong = y[(y != 1) & (y != -1)]
-            if wrong.size:
-                raise ValueError(
-                    f"{name} y has the value {wrong.flat[0]:g}; the loss expects −1 or 1 (0/1 "
-                    "becomes them by 2 * y - 1)"
-                )
+            check_signs(y, f"{name} y has the value")
         elif self.kind == "labels" or self.is_labels(y, shape):
             check_classes(y, shape[self.axis], name, "" if self.kind else _HINT)
 
@@ -127,3 +122,12 @@ def check_rows(values: onp.ndarray, name: str, axis: int = -1) -> None:
     worst = sums.flat[onp.abs(sums - 1).argmax()] if sums.size else 1
     if abs(worst - 1) > _ROUNDING:
         raise ValueError(f"a row of {name} sums to {worst:g}; expected probabilities, sum 1")
+
+
+def check_signs(values: onp.ndarray, what: str) -> None:
+    """Refuse values that are neither −1 nor 1; `what` begins the message, "a target is"."""
+    wrong = values[(values != 1) & (values != -1)]
+    if wrong.size:
+        raise ValueError(
+            f"{what} {wrong.flat[0]:g}; the loss expects −1 or 1 (0/1 becomes them by 2 * y - 1)"
+        )

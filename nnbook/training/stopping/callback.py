@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nnbook._arguments import check_flag, check_text
-from nnbook.training.callbacks import Callback
+from nnbook.training.callbacks import Callback, _watched
 from nnbook.training.stopping.base import Rule, Stopped
 
 if TYPE_CHECKING:
@@ -70,12 +70,7 @@ class StopBy(Callback):
 
     def on_epoch_end(self, run: Run, row: dict[str, Any]) -> None:
         """Ask the rule."""
-        if self.monitor not in row:
-            raise KeyError(
-                f"StopBy watches {self.monitor!r}, but fit recorded {', '.join(row)}; give fit "
-                "validation data, or another monitor"
-            )
-        self._watched.append(float(row[self.monitor]))
+        self._watched.append(float(_watched(self, row)))
         self._training.append(float(row["train_loss"]))
         before, self.result = self.result, self.rule(self._watched, self._training)
         if self.restore_best and (before is None or self.result.best_at != before.best_at):
