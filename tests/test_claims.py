@@ -483,6 +483,18 @@ def test_comparing_changes_nothing_of_the_callers():
     assert values.tolist() == [3.0, 1.0, 2.0]
 
 
+def test_a_protocol_is_shown_as_it_stands():
+    assert claims.protocol("C021").data.splitlines() == [
+        "**C021.** Other. *(L)*",
+        "",
+        "| protocol | |",
+        "|---|---|",
+        "| seeds | 2100 to 2107 |",
+    ]
+    with pytest.raises(KeyError, match="C999"):
+        claims.protocol("C999")
+
+
 def test_outside_the_book_any_claim_may_be_tested(tmp_path, monkeypatch):
     monkeypatch.delenv("NNBOOK_CLAIMS")
     monkeypatch.chdir(tmp_path)

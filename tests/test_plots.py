@@ -125,6 +125,13 @@ def luminance(colour):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
+def test_a_cell_that_ends_with_the_style_shows_nothing(capsys):
+    from IPython.core.formatters import IPythonDisplayFormatter
+
+    assert IPythonDisplayFormatter()(plots.use_style()) is True  # it has taken care of it
+    assert capsys.readouterr().out == ""
+
+
 def test_use_style_is_undone():
     before = dict(matplotlib.rcParams)
     with plots.use_style():

@@ -24,7 +24,7 @@ from nnbook.claims.counting import count, holds, panel, share
 from nnbook.claims.decisions import Decision, decide
 from nnbook.claims.intervals import false_discoveries, interval, share_interval
 from nnbook.claims.power import detectable, seeds_needed
-from nnbook.claims.protocols import load_claims, seeds
+from nnbook.claims.protocols import load_claims, protocol, seeds
 from nnbook.claims.verdicts import MIME_TYPE, Verdict, verdict
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "interval",
     "load_claims",
     "panel",
+    "protocol",
     "seeds",
     "seeds_needed",
     "share",

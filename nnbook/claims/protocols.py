@@ -60,6 +60,31 @@ def _find_claims(folder: Path) -> Path | None:
     return next((Path(place) for place in places if place and Path(place).is_file()), None)
 
 
+def protocol(claim: str) -> Any:
+    """Return what was fixed for a claim before its seeds were run, as a table to show.
+
+    Parameters
+    ----------
+    claim : str
+        The id of a claim in ``claims.yml``, such as "C020".
+
+    Returns
+    -------
+    IPython.display.Markdown
+        Its statement, its source, and each field of its protocol.
+
+    Raises
+    ------
+    KeyError
+        There is no such claim.
+    """
+    display = require("IPython.display", extra="notebook")
+    entry = load_claims()[claim]
+    rows = [f"| {key.replace('_', ' ')} | {value} |" for key, value in entry["protocol"].items()]
+    head = f"**{claim}.** {entry['statement']} *({entry['source']})*"
+    return display.Markdown("\n".join([head, "", "| protocol | |", "|---|---|", *rows]))
+
+
 def seeds(claim: str | Iterable[int], n: int | None = None) -> list[int]:
     """Return the seeds that decide a claim: its own, never those that were explored.
 

@@ -20,6 +20,12 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SERIES = "nnbook-series"  # marks the artist that carries a series' style, one for each
 
 
+class _Undo(contextlib.ExitStack):
+    """What takes the style back; at the end of a notebook's cell there is nothing to show of it."""
+
+    def _ipython_display_(self) -> None: ...
+
+
 def use_style() -> Any:
     """Set matplotlib to the book's style, for good or for a block.
 
@@ -64,7 +70,7 @@ def use_style() -> Any:
             "image.cmap": "cividis",
         }
     )
-    undo = contextlib.ExitStack()
+    undo = _Undo()
     undo.callback(dict.update, mpl.rcParams, before)
     return undo
 
