@@ -274,6 +274,7 @@ def test_tuning_seeds_follow_from_the_deciding_ones():
     assert not set(outcome.tuning_seeds) & {0, 1, 2, 3}
     assert used_seeds(tuning_seeds=2)[1] == asked
     assert "was done once, on 2 other seeds: its luck is in no interval" in outcome.covers
+    assert outcome.covered.endswith("; the tuning was done once, and its luck is in no interval")
 
 
 def test_each_repetition_may_tune_anew():
@@ -281,6 +282,7 @@ def test_each_repetition_may_tune_anew():
     assert len(outcome.choices["a"]) == 4
     assert len(set(asked[:-4])) == 8
     assert outcome.covers.endswith("and the tuning.")
+    assert outcome.covered.endswith("and the tuning")
     assert outcome.cost["a"].runs == 4 * 14 + 4
     assert len(outcome.tuning.rows) == 4
     with pytest.raises(ValueError, match="tuned anew"):
@@ -296,6 +298,7 @@ def test_arms_are_paired_by_seed():
     assert np.allclose(b - a, 0.2)
     decision = outcome.compare(smallest_effect=0.1, unit="nats").better("a", than="b")
     assert (decision.outcome, decision.n) == ("confirmed", 9)
+    assert decision.covers == outcome.covered
     assert [row["seed"] for row in outcome.rows] == [*range(9)] * 2
 
 

@@ -144,7 +144,7 @@ class Outcome:
         """
         from nnbook.claims import compare
 
-        settings: dict[str, Any] = {"quantity": measure or self.metric, "covers": self.covers}
+        settings: dict[str, Any] = {"quantity": measure or self.metric, "covers": self.covered}
         settings |= {"smallest_effect": smallest_effect, "ratio": ratio, "unit": unit, **more}
         arms: dict[str, Any] = self.values(measure)
         return compare(smaller_is_better=self.smaller_is_better, **settings, **arms)
@@ -214,8 +214,17 @@ class Outcome:
         return tuple(dict.fromkeys(found))
 
     @property
+    def covered(self) -> str:
+        """What an interval over the seeds covers, as a verdict says it behind those words."""
+        if all(every[0].trials is None for every in self.choices.values()):
+            return self.repeated
+        if self.tuning_seeds:
+            return f"{self.repeated}; the tuning was done once, and its luck is in no interval"
+        return f"{self.repeated}, and the tuning"
+
+    @property
     def covers(self) -> str:
-        """What an interval over the seeds covers, and what it does not, in words."""
+        """What an interval over the seeds covers, and what it does not, in sentences."""
         text = f"Each of the {len(self.seeds)} seeds is a repetition; it decides {self.repeated}"
         if all(every[0].trials is None for every in self.choices.values()):
             return f"{text}."
