@@ -34,6 +34,12 @@ UNFOLD = re.compile(
     r"<details[^>]*><summary)>",
     re.DOTALL,
 )
+# A box to tick, named by the bold words after it.
+BOX = re.compile(
+    r'<input class="task-list-item-checkbox" disabled="disabled" type="checkbox">'
+    r"(?P<title>\s*<strong>(?:(?!</strong>).)*</strong>)?",
+    re.DOTALL,
+)
 TAG = re.compile(r"<[^>]+>")
 RENAMED = (
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
@@ -119,13 +125,20 @@ def name_controls(app: Sphinx, error: Exception | None) -> None:
 
 
 def accessible(text: str) -> str:
-    """Return a page whose controls can be told apart by their names."""
+    """Return a page whose controls can be told apart by their names, and whose boxes be ticked."""
+
+    def words(markup: str) -> str:
+        return html.escape(html.unescape(TAG.sub("", markup)).strip(), quote=True)
 
     def name(found: re.Match[str]) -> str:
-        title = html.escape(html.unescape(TAG.sub("", found["title"])), quote=True)
-        return f'{found["link"]} aria-label="Pages of {title}">'
+        return f'{found["link"]} aria-label="Pages of {words(found["title"])}">'
 
-    text = UNFOLD.sub(name, text)
+    def box(found: re.Match[str]) -> str:
+        label = words(found["title"] or "") or "Done"
+        kept = 'class="task-list-item-checkbox" type="checkbox" autocomplete="off"'
+        return f'<input {kept} aria-label="{label}">{found["title"] or ""}'
+
+    text = BOX.sub(box, UNFOLD.sub(name, text))
     for pattern, replacement in RENAMED:
         text = pattern.sub(replacement, text)
     return text
