@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = (
     "gradient_descent/noise",
     "gradient_descent/batches",
-    "gradient_descent/lab_batches",
-    "hyperparameters/index",
     "hyperparameters/search",
+    "regularization/lab_stopping",
+    "second_order/lab_newton",
 )
 MIME_TYPE = "application/vnd.nnbook.verdict+json"
 RUN = """
