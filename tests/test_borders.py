@@ -454,6 +454,29 @@ def test_a_device_is_left_where_the_data_are_bad():
     assert runtime.device_of(net) == mx.cpu(1)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "momentum",
+        optim.chain(optim.clip(1e6), optim.momentum(0.3)),
+        optim.mask(optim.momentum(0.3), 1.0),
+        optim.decoupled_decay(optim.momentum(0.3), 0.0),
+    ],
+    ids=["by name", "chain", "mask", "decay"],
+)
+def test_the_range_test_takes_every_rule_with_a_rate(rule):
+    alone, composed = (
+        training.range_test(mlp(), (X, Y), loss=softmax, optimizer=o, steps=12)
+        for o in (optim.momentum(0.1), rule)
+    )
+    onp.testing.assert_allclose(composed.losses, alone.losses, rtol=1e-5)
+
+
+def test_the_range_test_refuses_what_has_no_rate():
+    with pytest.raises(TypeError, match="with a learning rate"):
+        training.range_test(mlp(), (X, Y), loss=softmax, optimizer=optim.clip(1.0))
+
+
 def test_the_range_test_of_a_negative_loss():
     def shifted(outputs, y):
         return losses.squared_error(outputs, y) - 5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as onp
@@ -13,6 +13,7 @@ from nnbook.gluon.copies import clone
 from nnbook.gluon.deferred import complete
 from nnbook.gluon.examples import in_numpy_mode
 from nnbook.optim import Optimizer
+from nnbook.optim.names import named as named_rule
 from nnbook.training.callbacks import Callback
 from nnbook.training.fitting import fit
 from nnbook.training.run import DivergedError
@@ -60,7 +61,7 @@ def range_test(
     train: tuple[Any, Any],
     *,
     loss: Loss,
-    optimizer: Optimizer,
+    optimizer: Optimizer | str | tuple[str, float],
     low: float = 1e-4,
     high: float = 10.0,
     steps: int = 100,
@@ -88,8 +89,9 @@ def range_test(
         ``(x, y)``, as for `fit`.
     loss : callable or str
         ``loss(outputs, targets)``, one value per example, or the name of one of `nnbook.losses`.
-    optimizer : Optimizer
-        A rule of `nnbook.optim`; its learning rate is not used.
+    optimizer : Optimizer, str or tuple
+        A rule of `nnbook.optim`, composed or not, or its name, as for `fit`; its learning rate is
+        not used.
     low, high : float
         The rates of the first and the last step, 0 < low < high.
     steps : int
@@ -127,10 +129,11 @@ def range_test(
     >>> 0.05 < found.suggestion < 0.5 and len(found.losses) < 100  # beyond, the loss grew
     True
     """
-    _check(optimizer, low, high, steps, smoothing)
+    given = named_rule(optimizer)
+    _check(given, low, high, steps, smoothing)
     batch_size = check_whole(batch_size, "batch_size")
     rates = low * (high / low) ** (onp.arange(steps) / (steps - 1))
-    rule = replace(optimizer, learning_rate=lambda step: float(rates[min(step, steps - 1)]))
+    rule = given.with_numbers(lambda step: float(rates[min(step, steps - 1)]))
     recorder = _Recorder(steps, smoothing)
     if isinstance(train, (tuple, list)) and len(train) == 2:  # `fit` refuses anything else
         complete(net, train[0])
@@ -183,8 +186,11 @@ class _Recorder(Callback):
 
 
 def _check(optimizer: Any, low: float, high: float, steps: int, smoothing: float) -> None:
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer is {optimizer!r}; expected a rule of nnbook.optim")
+    if getattr(optimizer, "learning_rate", None) is None or not hasattr(optimizer, "with_numbers"):
+        raise TypeError(
+            f"optimizer is {optimizer!r}; expected a rule of nnbook.optim with a learning rate, "
+            "such as optim.momentum(0.1) or optim.chain(optim.clip(1), optim.adam(0.001))"
+        )
     if not check_positive(low, "low") < check_positive(high, "high"):
         raise ValueError(f"low is {low!r} and high {high!r}; expected low < high")
     check_whole(steps, "steps", least=10)

@@ -148,6 +148,17 @@ class chain(Rule):
         """Return the same chain with its rate times a factor."""
         return chain(*(rule.scaled(factor) for rule in self.rules))
 
+    def with_numbers(self, learning_rate: Any, **hyperparameters: Any) -> chain:
+        """Return the same chain with another rate, and other numbers of the rule that has one."""
+        return chain(
+            *(
+                rule
+                if rule.learning_rate is None
+                else rule.with_numbers(learning_rate, **hyperparameters)
+                for rule in self.rules
+            )
+        )
+
     def for_weights(self, mask: Any) -> chain:
         """Return the same chain for a network whose weights are masked True."""
         return chain(*(rule.for_weights(mask) for rule in self.rules))
@@ -271,6 +282,10 @@ class mask(Rule):
     def scaled(self, factor: float) -> mask:
         """Return the same with the rule's rate times a factor."""
         return mask(self.rule.scaled(factor), self.where)
+
+    def with_numbers(self, learning_rate: Any, **hyperparameters: Any) -> mask:
+        """Return the same with another rate of the rule."""
+        return mask(self.rule.with_numbers(learning_rate, **hyperparameters), self.where)
 
 
 @dataclass(frozen=True)
