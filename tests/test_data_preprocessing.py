@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from nnbook import data
+from nnbook.data._kept import transformer_from, transformer_tree
 from nnbook.runtime import mx, np
 
 ALL = [data.Standardize, data.PCAWhiten, data.ZCAWhiten]
@@ -284,7 +285,8 @@ def test_integers_become_float32():
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        ([[1.0, 2.0]], TypeError, "x is a list, expected a NumPy or MXNet array"),
+        ([[1.0, 2.0], [3.0]], ValueError, "x is a list whose rows differ in length"),
+        ({"a": 1}, TypeError, "x is a dict, expected a NumPy or MXNet array"),
         (onp.array([["a", "b"]]), TypeError, "x has the dtype <U1, expected real numbers"),
         (onp.ones((2, 2), complex), TypeError, "dtype complex128, expected real"),
         (onp.ones(3), ValueError, r"shape \(3,\), expected \(n, features\)"),
@@ -362,3 +364,33 @@ def test_bad_parameters(kind, arguments, error, message):
 def test_more_components_than_features():
     with pytest.raises(ValueError, match="n_components is 7, expected at most 6"):
         data.PCAWhiten(7).fit(correlated())
+
+
+def test_sequences_are_standardized_by_feature(tmp_path):
+    x = onp.random.default_rng(0).normal(5.0, 2.0, (30, 7, 3)) * [1.0, 10.0, 100.0]
+    step = data.Standardize(sequences=True).fit(x)
+    flat = data.Standardize().fit(x.reshape(-1, 3))
+    onp.testing.assert_allclose(step.mean_, flat.mean_)
+    z = step.transform(np.array(x, dtype="float64"))
+    assert isinstance(z, np.ndarray)
+    assert z.shape == x.shape
+    onp.testing.assert_allclose(z.asnumpy().mean(axis=(0, 1)), 0, atol=1e-12)
+    onp.testing.assert_allclose(step.inverse_transform(step.transform(x)), x)
+    again = transformer_from(transformer_tree(step))
+    onp.testing.assert_array_equal(again.transform(x), step.transform(x))
+    with pytest.raises(ValueError, match=r"expected \(n, steps, features\)"):
+        step.transform(x[0])
+    with pytest.raises(ValueError, match="sequences=True"):
+        data.Standardize().fit(x)
+
+
+def test_tables_and_lists_are_split_and_standardized():
+    pandas = pytest.importorskip("pandas")
+    x = onp.random.default_rng(0).normal(size=(20, 2))
+    frame = pandas.DataFrame(x, columns=["a", "b"])
+    parts = data.train_test_split(frame, list(range(20)), test_size=5, rng=1)
+    expected = data.train_test_split(x, onp.arange(20), test_size=5, rng=1)
+    for part, one in zip(parts, expected, strict=True):
+        onp.testing.assert_array_equal(part, one)
+    scaled = data.Standardize().fit_transform(frame)
+    onp.testing.assert_array_equal(scaled, data.Standardize().fit_transform(x))

@@ -132,6 +132,18 @@ def test_a_hinge_has_no_probabilities():
     assert net.fit(x, y).score(x, y) > 0.9
 
 
+@pytest.mark.parametrize("classes", [["no", "yes"], [1, 2], [False, True]])
+def test_the_model_keeps_the_classes(classes, tmp_path):
+    x, y = CANCER
+    y = onp.array(classes)[y]
+    net = NetClassifier([8], **QUICK).fit(x, y)
+    models.save(tmp_path / "it.nnbook", net.model_)
+    again = models.load(tmp_path / "it.nnbook")
+    assert net.score(x, y) > 0.9
+    assert net.predict(x).dtype == y.dtype
+    assert again.predict(x).tolist() == net.predict(x).tolist()
+
+
 def margin(outputs, targets):
     """A hinge, which takes −1 and 1."""
     return np.maximum(1 - outputs.reshape(-1) * targets.reshape(-1), 0)
@@ -145,6 +157,7 @@ def test_signs():
     names = onp.array(["no", "yes"])[y]
     net = NetClassifier([8], loss=margin, **QUICK).fit(x, names)
     assert net.score(x, names) > 0.95
+    assert net.model_.predict(x).tolist() == net.predict(x).tolist()
     assert not hasattr(net, "predict_proba")
 
 

@@ -169,3 +169,10 @@ def test_what_cannot_be_measured_is_said_before_any_work(name):
     with pytest.raises(error, match=f"(?s){message}"):
         training.fit(net, (X, y), optimizer=optim.sgd(0.1), epochs=1, **settings)
     assert (ParameterVector(net).theta.asnumpy() == before).all()
+
+
+def test_larger_is_better_by_the_names_of_scikit_learn():
+    for name in ("average_precision_score", "recall", "precision", "f1", "balanced_accuracy"):
+        assert training.EarlyStopping(f"val_{name}").smaller_is_better is False, name
+    for name in ("loss", "brier_score_loss", "rmse", "mean_squared_error"):
+        assert training.EarlyStopping(f"val_{name}").smaller_is_better is True, name

@@ -1,5 +1,6 @@
 """`predict`, `predict_proba`, `save` and `load`: what comes after training."""
 
+import math
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from nnbook import data, ensemble, layers, losses, models, optim, training
 from nnbook.gluon.architecture import build, describe
 from nnbook.gluon.parameters import ParameterVector, named_parameters
+from nnbook.models.meaning import Meaning
 from nnbook.runtime import mx, np
 from nnbook.training import CheckpointError
 
@@ -410,6 +412,18 @@ def test_a_loss_of_ones_own_says_what_it_takes():
     assert models.predict(constant([1.5, 3.0]), TWO, loss).tolist() == [1, 1, 1]
     loss.targets = "signs"
     assert models.predict(constant([-1.5]), TWO, loss).tolist() == [-1, -1, -1]
+
+
+def test_names_of_signs():
+    model = models.Model(
+        constant([-1.5]), None, meaning=Meaning("signs"), classes=["fraud", "honest"]
+    )
+    assert model.predict(TWO).tolist() == ["fraud"] * 3
+
+
+def test_outputs_that_are_not_finite_are_said():
+    with pytest.warns(RuntimeWarning, match="3 of 3 examples are not finite"):
+        models.predict(constant([math.nan, 1.0]), TWO, losses.softmax_cross_entropy)
 
 
 def test_regression():

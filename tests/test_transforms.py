@@ -162,3 +162,43 @@ def test_biases_are_left_alone_where_it_is_said(stacked):
 def zero_loss(outputs, targets):
     """Have no slope at all."""
     return 0 * (outputs - targets).sum(axis=1)
+
+
+class Softly:
+    """A transform of somebody's own: `init` and `update`, no more."""
+
+    def init(self, theta):
+        return 0
+
+    def update(self, gradient, state, theta):
+        return gradient / (1 + abs(gradient)), state + 1
+
+
+class Descent:
+    """A rule of somebody's own."""
+
+    def init(self, theta):
+        return ()
+
+    def update(self, gradient, state, theta):
+        return -0.1 * gradient, state
+
+
+def test_a_rule_of_ones_own_needs_init_and_update_only():
+    x = np.random.default_rng(0).normal(size=(30, 2)).astype("float32")
+    data = x, (x[:, 0] > 0).astype(int)
+
+    def loss_of(optimizer, how=fit):
+        net = layers.mlp(2, [3], 2, seed=0)
+        given = {"loss": losses.softmax_cross_entropy, "epochs": 3, "progress": False}
+        if how is fit:
+            return fit(net, data, optimizer=optimizer, **given)[-1]["train_loss"]
+        return fit_population([net], data, optimizer=[optimizer], **given)[0][-1]["train_loss"]
+
+    assert loss_of(Descent()) == loss_of(optim.sgd(0.1))
+    assert loss_of(Descent(), fit_population) == pytest.approx(loss_of(optim.sgd(0.1)), rel=1e-5)
+    softly = loss_of(optim.chain(Softly(), optim.momentum(0.1)))
+    assert softly != loss_of(optim.momentum(0.1))
+    assert loss_of(optim.mask(Descent(), 1.0)) == loss_of(Descent())
+    assert loss_of(optim.decoupled_decay(optim.chain(Softly(), optim.sgd(0.1)), 0.0)) > 0
+    assert "Softly" in repr(optim.chain(Softly(), optim.sgd(0.1)))

@@ -14,6 +14,7 @@ from nnbook._arrays import (
     like,
     to_numpy,
 )
+from nnbook.data.inputs import as_array
 
 _CHUNK = 4096  # examples that are converted to float64 at a time
 
@@ -61,6 +62,7 @@ class Transformer:
     """A preprocessing step: subclasses say which affine maps follow from the moments."""
 
     _full: bool  # whether covariances are needed
+    sequences = False  # whether every step of a sequence counts as an example
 
     def __init__(self) -> None:
         self._moments: Moments | None = None
@@ -70,7 +72,7 @@ class Transformer:
 
         Parameters
         ----------
-        x : NumPy or MXNet array, shape (n, features)
+        x : array or table, shape (n, features)
             The training data only: validation and test data must not leak into it.
 
         Returns
@@ -97,7 +99,7 @@ class Transformer:
 
         Parameters
         ----------
-        x : NumPy or MXNet array, shape (n, features)
+        x : array or table, shape (n, features)
             The parts together give what `fit` gives for all at once, to rounding.
 
         Returns
@@ -130,7 +132,7 @@ class Transformer:
 
         Parameters
         ----------
-        x : NumPy or MXNet array, shape (n, features)
+        x : array or table, shape (n, features)
 
         Returns
         -------
@@ -148,7 +150,7 @@ class Transformer:
 
         Parameters
         ----------
-        x : NumPy or MXNet array, shape (n, features)
+        x : array or table, shape (n, features)
 
         Returns
         -------
@@ -222,12 +224,15 @@ class Transformer:
         return self._moments
 
     def _matrix(self, x: Array, width: int | None) -> onp.ndarray:
-        values = to_numpy(x, "x")
-        if values.ndim != 2 or values.size == 0:
+        values = to_numpy(as_array(x), "x")
+        if values.ndim != 2 + self.sequences or values.size == 0:
+            expected = "(n, steps, features)" if self.sequences else "(n, features)"
             raise ValueError(
-                f"x has the shape {values.shape}, expected (n, features) with at least one of "
-                "each. Flatten images with x.reshape(len(x), -1)."
+                f"x has the shape {values.shape}, expected {expected} with at least one of each. "
+                "Flatten images with x.reshape(len(x), -1); for sequences take "
+                "Standardize(sequences=True)."
             )
+        values = values.reshape(-1, values.shape[-1])
         if width is not None and values.shape[1] != width:
             raise ValueError(
                 f"x has {values.shape[1]} features, expected {width}, as many as were fitted. Pass "
@@ -248,6 +253,8 @@ class Transformer:
         for rows in _chunks(len(values)):
             part = values[rows] + before  # float64, since `before` is
             result[rows] = (part @ matrix if matrix.ndim == 2 else part * matrix) + after
+        if self.sequences:
+            result = result.reshape(*onp.shape(x)[:2], -1)
         return like(result, x)
 
 

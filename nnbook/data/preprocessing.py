@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as onp
 
-from nnbook._arguments import check_number, check_whole
+from nnbook._arguments import check_flag, check_number, check_whole
 from nnbook.data._transformer import Transformer
 
 __all__ = ["PCAWhiten", "Standardize", "ZCAWhiten"]
@@ -24,6 +24,9 @@ class Standardize(Transformer):
     ----------
     scale : bool
         False only subtracts the mean.
+    sequences : bool
+        Examples have the shape (n, steps, features), and every step counts as an example: a feature
+        has the same mean and σ at all steps.
 
     Attributes
     ----------
@@ -44,13 +47,15 @@ class Standardize(Transformer):
     >>> Standardize().fit_transform(numpy.array([[1.0, 7.0], [3.0, 7.0]]))
     array([[-1.,  0.],
            [ 1.,  0.]])
+    >>> Standardize(sequences=True).fit_transform(numpy.array([[[1.0], [3.0]]])).shape
+    (1, 2, 1)
     """
 
     _full = False
 
-    def __init__(self, scale: bool = True) -> None:
+    def __init__(self, scale: bool = True, sequences: bool = False) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.sequences = scale, check_flag(sequences, "sequences")
 
     @property
     def var_(self) -> onp.ndarray:

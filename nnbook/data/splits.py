@@ -15,6 +15,7 @@ from nnbook._arrays import (
     label_array,
     take_rows,
 )
+from nnbook.data.inputs import as_array
 
 __all__ = ["train_test_split"]
 
@@ -29,7 +30,7 @@ def train_test_split(
 
     Parameters
     ----------
-    *arrays : NumPy or MXNet arrays
+    *arrays : arrays, tables or lists
         Of one length n, such as the inputs and the labels.
     test_size : float or int
         The test part: a fraction between 0 and 1 (rounded up to whole examples), or the number of
@@ -45,6 +46,7 @@ def train_test_split(
     list of arrays
         Training and test part of the first array, of the second, and so on (scikit-learn's order:
         ``x_train, x_test, y_train, y_test``); copies of the same kind, on their device, shuffled.
+        Tables and lists become NumPy arrays.
 
     Raises
     ------
@@ -52,6 +54,7 @@ def train_test_split(
         If the arrays are empty or their lengths differ, if a part would be empty, or, stratified,
         a class has fewer than two examples or a part fewer examples than there are classes.
     """
+    arrays = tuple(as_array(array, f"array {k}") for k, array in enumerate(arrays))
     n = common_length(arrays)
     n_test = _test_count(test_size, n)
     generator = as_generator(rng)

@@ -88,7 +88,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     history_ : nnbook.training.History
         Of the training.
     model_ : nnbook.models.Model
-        The network with its preprocessing: `nnbook.models.save` takes it.
+        The network with its preprocessing and the classes: `nnbook.models.save` takes it. The
+        steps of a Pipeline before it are not among them.
 
     Examples
     --------
@@ -183,7 +184,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
             weights = own if weights is None else own * weights
         meaning = self._meaning()
         targets = 2.0 * labels - 1 if meaning.kind == "signs" else labels
-        self._train(X, targets, weights, self._n_out(), meaning, strata=labels)
+        names = {"classes": self.classes_}
+        self._train(X, targets, weights, self._n_out(), meaning, strata=labels, **names)
         return self
 
     def _meaning(self) -> Meaning:
@@ -218,8 +220,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
             Of the classes seen in `fit`.
         """
         validation.check_is_fitted(self)
-        decided = self.model_.predict(numbers_of(self, X, reset=False))
-        return self.classes_[(decided > 0).astype(int) if self._n_out() == 1 else decided]
+        return self.model_.predict(numbers_of(self, X, reset=False))
 
     @available_if(_gives_probabilities)
     def predict_proba(self, X: Any) -> onp.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -139,6 +140,11 @@ class Model:
         x, batch_size
             As for `outputs`.
 
+        Warns
+        -----
+        RuntimeWarning
+            Outputs are NaN or infinite, and what is predicted for these examples means nothing.
+
         Returns
         -------
         numpy.ndarray
@@ -153,15 +159,23 @@ class Model:
         """
         meaning = self._meaning()
         outputs = self.outputs(x, batch_size)
+        if bad := int((~onp.isfinite(outputs.reshape(len(outputs), -1))).any(axis=1).sum()):
+            warnings.warn(
+                f"the outputs of {bad} of {len(outputs)} examples are not finite: what is "
+                "predicted for them means nothing. Look at their inputs, or whether training "
+                "diverged",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         if not meaning.classifies:
             if self.target_preprocessing is not None:
                 # In float64: units may have an origin far away, as years have.
                 outputs = self.target_preprocessing.inverse_transform(outputs.astype(float))
             return outputs.reshape(-1) if outputs.size == len(outputs) else outputs
         decided = meaning.decide(outputs)
-        if self.classes is None or meaning.kind == "signs":
+        if self.classes is None:
             return decided
-        return self._named(outputs)[decided]
+        return self._named(outputs)[decided.clip(0) if meaning.kind == "signs" else decided]
 
     def predict_proba(self, x: Any, batch_size: int = 1000) -> onp.ndarray:
         """Return the probability of every class.

@@ -19,7 +19,7 @@ import numpy as onp
 
 from nnbook._arguments import check_number, check_positive
 from nnbook._arrays import as_numpy
-from nnbook.optim.transforms import Rule, _as, _check_rule
+from nnbook.optim.transforms import Rule, _as, complete_rule
 
 __all__ = ["decoupled_decay", "max_norm", "proximal", "unit_numbers"]
 
@@ -125,7 +125,7 @@ class proximal(_After):
     where: Any = None
 
     def __post_init__(self) -> None:
-        _check_rule(self.rule)
+        object.__setattr__(self, "rule", complete_rule(self.rule))
         if not hasattr(self.penalty, "prox"):
             raise TypeError(
                 f"penalty is {self.penalty!r}; expected one with prox(theta, rate), such as "
@@ -210,7 +210,7 @@ class decoupled_decay(_After):
     where: Any = None
 
     def __post_init__(self) -> None:
-        _check_rule(self.rule)
+        object.__setattr__(self, "rule", complete_rule(self.rule))
         decay = check_number(self.weight_decay, "weight_decay", least=0)
         object.__setattr__(self, "weight_decay", decay)
 
@@ -278,7 +278,7 @@ class max_norm(_After):
     units: Any
 
     def __post_init__(self) -> None:
-        _check_rule(self.rule)
+        object.__setattr__(self, "rule", complete_rule(self.rule))
         object.__setattr__(self, "limit", check_positive(self.limit, "limit"))
         units = as_numpy(self.units, "units")
         if units.dtype.kind not in "iu" or units.ndim != 1 or not units.size or units.min() < -1:

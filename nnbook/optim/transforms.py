@@ -101,8 +101,7 @@ class chain(Rule):
     rules: tuple[Any, ...]
 
     def __init__(self, *rules: Any):
-        for rule in rules:
-            _check_rule(rule)
+        rules = tuple(complete_rule(rule) for rule in rules)
         rated = [rule for rule in rules if rule.learning_rate is not None]
         if not rules or len(rated) > 1:
             raise ValueError(
@@ -258,7 +257,7 @@ class mask(Rule):
     where: Any
 
     def __post_init__(self) -> None:
-        _check_rule(self.rule)
+        object.__setattr__(self, "rule", complete_rule(self.rule))
 
     @property
     def learning_rate(self) -> Any:  # type: ignore[override]
@@ -326,9 +325,31 @@ def _length(gradient: Any) -> float:
     return square**0.5
 
 
-def _check_rule(rule: Any) -> None:
+@dataclass(frozen=True)
+class _Own(Rule):
+    """A rule or transform that has `init` and `update` and not the rest, with the rest.
+
+    Its rate, if it has one, is its own affair.
+    """
+
+    rule: Any
+
+    def init(self, theta: Any) -> Any:
+        return self.rule.init(theta)
+
+    def update(self, gradient: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+        return self.rule.update(gradient, state, theta)
+
+    def __repr__(self) -> str:
+        return repr(self.rule)
+
+
+def complete_rule(rule: Any) -> Any:
+    """Return a rule with all that `Rule` has; raise TypeError for what is none."""
     if not (hasattr(rule, "init") and hasattr(rule, "update")):
         raise TypeError(f"{rule!r} is no update rule; expected init(theta) and update(g, state, θ)")
+    rest = ("learning_rate", "apply", "rate", "scaled", "for_weights")
+    return rule if all(hasattr(rule, name) for name in rest) else _Own(rule)
 
 
 def _as(factor: Any, theta: Any) -> Any:

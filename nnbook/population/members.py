@@ -11,6 +11,7 @@ import numpy as onp
 
 from nnbook._arguments import check_seed
 from nnbook.optim import Optimizer, named
+from nnbook.optim.transforms import complete_rule
 from nnbook.training.callbacks import Callback, EarlyStopping
 from nnbook.training.run import Plan, permuted
 
@@ -78,7 +79,7 @@ def _rules(optimizer: Any, count: int) -> list[Any]:
     for rule in rules:
         if not (hasattr(rule, "init") and hasattr(rule, "update")):
             raise TypeError(f"optimizer is {rule!r}; expected a rule of nnbook.optim, or a list")
-    return [_rule_of(rule, k, count) for k, rule in enumerate(rules)]
+    return [_rule_of(complete_rule(rule), k, count) for k, rule in enumerate(rules)]
 
 
 def _one_rule(optimizer: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook.optim.transforms import leaves, rebuilt
+from nnbook.optim.transforms import complete_rule, leaves, rebuilt
 
 __all__ = ["RuleUpdate", "check_penalty", "check_rate"]
 
@@ -31,8 +31,7 @@ class RuleUpdate:
     def __init__(self, rule: Any, theta: Any, grad: Any, vector: Any, penalty: Any):
         check_penalty(penalty)
         self.theta, self.grad, self.penalty = theta, grad, penalty
-        if hasattr(rule, "for_weights"):
-            rule = rule.for_weights(self.array(vector.weight_mask))
+        rule = complete_rule(rule).for_weights(self.array(vector.weight_mask))
         self._own = self.rule = check_rate(rule, len(vector), self.array)
         self._mask = None if penalty is None else self.array(vector.weight_mask)
         self._scratch = self._empty()
