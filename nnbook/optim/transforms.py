@@ -39,10 +39,23 @@ __all__ = [
 class Rule:
     """What all rules share. A rule that has no rate of its own says so by ``learning_rate = None``.
 
+    A rule or transform of your own derives from it, or has `init` and `update` alone.
+
     Attributes
     ----------
     learning_rate : float, array, callable or None
         η, where the rule has one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnbook import optim
+    >>> class Softly(optim.Rule):
+    ...     def update(self, gradient, state, theta):
+    ...         return gradient / (1 + abs(gradient)), state
+    >>> rule, theta = optim.chain(Softly(), optim.sgd(0.1)), np.array([1.0, -3.0])
+    >>> rule.update(theta, rule.init(theta), theta)[0]
+    array([-0.05 ,  0.075])
     """
 
     learning_rate: Any = None

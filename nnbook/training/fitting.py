@@ -107,7 +107,8 @@ def fit(
         What else to measure on the validation data after each epoch, in the column
         ``val_<name>``: "accuracy", "balanced_accuracy", "f1", "auc", "rmse", "mae", "r2", or any
         function ``metric(y, outputs)`` of NumPy arrays that gives a number, under its own name or
-        that of a dict.
+        that of a dict. It gets all targets, shape (n, …), and what the network gives for them,
+        shape (n, outputs): logits, if its loss takes logits.
     augment : callable, optional
         ``augment(x, rng) -> x``: the inputs of each minibatch of training as they are trained on, a
         NumPy array in the network's dtype. The generator is made of seed, epoch and step, so that a
