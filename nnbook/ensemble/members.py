@@ -175,7 +175,7 @@ class Ensemble:
         return _COMBINE[self.combine](outputs, self.weights)
 
     def predict(self, x: Any, batch_size: int = 1000) -> onp.ndarray:
-        """Return the most probable class of every example.
+        """Return a prediction for every example: a class, or for regression the mean output.
 
         Parameters
         ----------
@@ -184,18 +184,13 @@ class Ensemble:
 
         Returns
         -------
-        numpy.ndarray of int, shape (n,)
-
-        Raises
-        ------
-        ValueError
-            The ensemble is one for regression.
+        numpy.ndarray
+            The most probable classes, int, shape (n,); with ``combine="outputs"`` the mean outputs,
+            shape (n,) where there is one for each example, else (n, …).
         """
         if self.combine == "outputs":
-            raise ValueError(
-                "the ensemble averages outputs, so it has no classes; call it for its outputs, or "
-                "make it with combine='probabilities'"
-            )
+            outputs = self(x, batch_size)
+            return outputs.reshape(-1) if outputs.size == len(outputs) else outputs
         return self(x, batch_size).argmax(axis=1)
 
     def evaluate(
