@@ -570,6 +570,13 @@ def test_sfo_falls_faster_than_gradient_descent_on_a_network(digits_data):
     assert ours < 0.5 * other.value < first
 
 
+def test_sfo_does_not_leap_away(digits_data):
+    x, y = digits_data
+    net = DenseObjective([64, 8, 10], (x[:500], y[:500]), "softmax_cross_entropy", rng=0)
+    solvers.sfo((net, [np.arange(k, 500, 5) for k in range(5)]), passes=40, curvature=10.0)
+    assert net.loss() < 0.05  # without going back, and without a longest step: 2.6e4
+
+
 def test_sfo_turns_back_where_a_function_is_not_finite():
     def log(x):
         return (x[0] - np.log(x[0]), np.array([1 - 1 / x[0]])) if x[0] > 0 else (np.inf, x)

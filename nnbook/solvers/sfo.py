@@ -19,6 +19,8 @@ __all__ = ["sfo"]
 Array = np.ndarray
 # Of a model's curvatures, the smallest may be this share of the largest.
 _RANGE = 1e-8
+# No step is longer than so many times the mean of those before.
+_LONGEST = 10.0
 
 
 class _Model:
@@ -51,6 +53,11 @@ class _Model:
     def times(self, v: Array) -> Array:
         """Return the Hessian of the model times v."""
         return self.beta * v + self.U @ (self.w * (self.U.T @ v))
+
+    def at(self, x: Array) -> float:
+        """Return what the model says of a place."""
+        d = x - self.x
+        return self.value + float(d @ self.gradient) + 0.5 * float(d @ self.times(d))
 
     def _learn(self) -> None:
         S, Y = (np.stack(part, axis=1) for part in zip(*self.pairs, strict=True))
@@ -89,8 +96,10 @@ def sfo(
     function whose model is the most out of date there, by the distance (θ − θᵢ)ᵀ H (θ − θᵢ). So a
     quasi-Newton method is to be had from minibatches: each pair (s, y) is of one function. It
     begins with a few functions and takes in the next when the active ones have little left to say.
+    Where a function turns out worse than the models promised, it goes back, looks there, and takes
+    half the step the next time.
 
-    It needs float64, N × 2 memory × P numbers, and functions that are the same every time: with
+    It needs float64, N × 4 memory × P numbers, and functions that are the same every time: with
     dropout, masks must stay as they are.
 
     Parameters
@@ -161,56 +170,71 @@ def sfo(
 
 
 class _Sum:
-    """The functions, their models, and which of them take part."""
+    """The functions, their models, and which of them take part.
+
+    Side by side the U of all models are one matrix; its Gram matrix UᵀU is kept, and a look renews
+    the rows and columns of one model only. So a step costs P × 2 memory × 2 memory N.
+    """
 
     def __init__(
         self, functions: Any, models: list[_Model], active: list, waiting: list, counts: Counts
     ):
         self.functions, self.models, self.counts = functions, models, counts
         self.active, self.waiting = active, waiting
+        P, width = len(models[0].U), 2 * models[0].memory
+        self.U, self.w = np.zeros((P, width * len(models))), np.zeros(width * len(models))
+        self.gram = np.zeros(2 * self.w.shape)
 
-    def look(self, k: int, x: Array, fallback: float) -> float:
-        """Look at a function at x; return its gradient's length there."""
+    def look(self, k: int, x: Array, fallback: float, promised: float) -> bool:
+        """Look at a function at x; return whether it is about what the models promised.
+
+        It is not where it is no number, nor where it has risen, and lies further above its model
+        than all the others were to gain.
+        """
         self.counts.check()
         self.counts.evaluations += 1
         self.counts.gradients += 1
         value, gradient = self.functions[k](x.copy())
         gradient = np.array(gradient, dtype=float)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return np.inf
-        self.models[k].look(x, float(value), gradient, fallback)
-        return float(np.linalg.norm(gradient))
+            return False
+        model, first = self.models[k], k * 2 * self.models[k].memory
+        kept = True
+        if len(model.x) and value > model.value:
+            said = model.at(x)
+            kept = value - said <= promised - (model.value - said)
+        model.look(x, float(value), gradient, fallback)
+        own = slice(first, first + len(model.w))
+        self.U[:, own], self.w[own] = model.U, model.w
+        model.U = self.U[:, own]
+        self.gram[own] = model.U.T @ self.U
+        self.gram[:, own] = self.gram[own].T
+        return kept
 
     def seen(self) -> list[_Model]:
         """Return the models that have been looked at."""
         return [self.models[k] for k in self.active if len(self.models[k].x)]
 
-    def minimum(self) -> tuple[Array, Any]:
-        """Return where the sum of the models is least, and its Hessian as a function."""
+    def step(self, x: Array) -> tuple[Array, float]:
+        """Return the way from x to the minimum of the sum of the models, and its fall."""
         seen = self.seen()
         beta = sum(model.beta for model in seen)
-        right = np.sum([model.times(model.x) - model.gradient for model in seen], axis=0)
-        U = np.hstack([model.U for model in seen])
-        w = np.concatenate([model.w for model in seen])
+        down = -np.sum([model.gradient + model.times(x - model.x) for model in seen], axis=0)
+        # (βI + U W Uᵀ)⁻¹ by the identity of Woodbury
+        inner = beta * np.eye(len(self.w)) + self.w[:, None] * self.gram
+        inside = np.linalg.solve(inner, self.w * (self.U.T @ down))
+        d = (down - self.U @ inside) / beta
+        return d, 0.5 * float(d @ down)
 
-        def times(v: Array) -> Array:
-            return beta * v + U @ (w * (U.T @ v))
-
-        if not len(w):
-            return right / beta, times
-        # (βI + U W Uᵀ)⁻¹ in the span of U, where it is small and positive definite
-        Q, R = np.linalg.qr(U)
-        inner = beta * np.eye(Q.shape[1]) + (R * w) @ R.T
-        inside = Q.T @ right
-        return Q @ np.linalg.solve(inner, inside) + (right - Q @ inside) / beta, times
-
-    def stale(self, x: Array, times: Any) -> int:
+    def stale(self, x: Array) -> int:
         """Return the active function that knows the least of x."""
         for k in self.active:
             if not len(self.models[k].x):
                 return k
-        gaps = [x - self.models[k].x for k in self.active]
-        return self.active[int(np.argmax([gap @ times(gap) for gap in gaps]))]
+        beta = sum(self.models[k].beta for k in self.active)
+        gaps = x - np.stack([self.models[k].x for k in self.active])
+        distances = beta * (gaps**2).sum(axis=1) + (gaps @ self.U) ** 2 @ self.w
+        return self.active[int(np.argmax(distances))]
 
     def grow(self) -> None:
         """Take in another function once the active gradients are more noise than slope."""
@@ -231,25 +255,26 @@ class _Sum:
 
 def _loop(run: _Sum, walk: Walk, x: Array, curvature: float) -> str:
     """Look, learn, step."""
-    stop = walk.stop
-    fallback, before, scale = curvature, x, 1.0
-    k, step = run.active[0], 0.0
+    stop, N = walk.stop, len(run.models)
+    fallback, before, scale, promised = curvature, x, 1.0, np.inf
+    k, step, way = run.active[0], 0.0, 0.0
     while True:
-        if not np.isfinite(run.look(k, x, fallback)):
+        if run.look(k, x, fallback, promised):
+            scale += (1 - scale) / N
+        else:  # back, and not that far the next time
             if not run.seen():
                 raise ValueError(
                     "a function is not finite at the start; expected finite numbers. Start "
                     "elsewhere"
                 )
-            x, scale = (x + before) / 2, scale / 2  # not that far
+            x, scale, step = before, scale / 2, 0.0
             if scale < 1e-12:
                 return "diverged"
-            continue
-        scale = 1.0
+            run.look(k, x, fallback, np.inf)
         point = run.mean(x)
         if walk.tell(point, step):
             return "callback"
-        whole = not run.waiting and len(run.seen()) == len(run.models)
+        whole = not run.waiting and len(run.seen()) == N
         if whole and point.gradient_norm <= stop.gradient:
             return "gradient"
         if stop.target is not None and whole and point.value <= stop.target:
@@ -257,11 +282,15 @@ def _loop(run: _Sum, walk: Walk, x: Array, curvature: float) -> str:
         if len(walk.steps) > stop.iterations:
             return "iterations"
         run.grow()
-        goal, times = run.minimum()
-        before, x = x, goal
-        step = float(np.linalg.norm(x - before))
+        d, fall = run.step(x)
+        share, length, made = scale, float(np.linalg.norm(d)), len(walk.steps)
+        if made > N and length > 0:  # no step is much longer than those before were
+            share = min(scale, _LONGEST * way / made / length)
+        before, x, promised = x, x + share * d, share**2 * fall
+        step = share * length
+        way += step
         fallback = float(np.median([model.beta + max([*model.w, 0.0]) for model in run.seen()]))
-        k = run.stale(x, times)
+        k = run.stale(x)
 
 
 def _functions(
