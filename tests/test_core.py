@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nnbook"
 CORE = [
     *("claims", "curvature", "data", "explore", "findings", "objective", "optim", "plots"),
-    *("problems", "schedules", "search", "solvers", "tape"),
+    *("pretraining", "problems", "schedules", "search", "solvers", "tape"),
 ]
 # What a package that is core in part has for everybody.
 PARTS = {
