@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from nnbook import checks, data, layers, losses, optim, schedules, zoo
 from nnbook.checks.differences import best_step, noise_of, slope_beside
+from nnbook.checks.relation import chance_of_relation
 from nnbook.parameters import ParameterVector
 from nnbook.runtime import mx
 from nnbook.training import Callback, Checkpoint, fit
@@ -375,6 +377,27 @@ def test_a_frozen_layer_is_named_and_running_statistics_are_not():
     assert checks.check_gradients(case.net, case.loss, *case.data).frozen == ()
 
 
+def test_stacked_recurrent_layers_are_not_accused_of_what_float64_does_to_them():
+    rnn, nn = mx.gluon.rnn, mx.gluon.nn
+    x = np.random.default_rng(0).normal(size=(20, 6, 3))
+    y = np.arange(20) % 3
+
+    def look(dtype):
+        mx.random.seed(0)
+        layer = rnn.LSTM(5, num_layers=2, layout="NTC", input_size=3)
+        net = zoo.cases.chain(
+            zoo.correct_layers.LastStep(layer), nn.Dense(3, in_units=5), example=x, seed=0
+        )
+        net.cast(dtype)
+        return checks.check_gradients(net, (x.astype(dtype), y), loss=CE)
+
+    result = look("float32")
+    assert result.passed, result
+    assert (result.dtype, result.verdict) == ("float32", "uneasy")
+    assert "not in float64: there MXNet's gradients are wrong" in repr(result)
+    assert not look("float64").passed  # who trains in float64 has them wrong
+
+
 def test_a_large_net_is_checked_in_two_seconds():
     x, y, *_ = data.load_mnist()
     net = layers.mlp(784, [100], 10, "sigmoid", seed=0)
@@ -638,6 +661,78 @@ def test_labels_that_a_linear_map_knows_and_neighbours_do_not():
     y = (x[:, 0] + rng.normal(size=400) > 0).astype("int32")
     assert messages((x, y)) == ""
     assert "are labels and inputs related at all" in messages((x, rng.permutation(y)))
+
+
+def rare_class(rng):
+    """Draw 3 % of a class that differs from the other in a few features."""
+    y = (rng.random(2000) < 0.03).astype("int32")
+    x = rng.normal(size=(2000, 15)).astype("float32")
+    x[y == 1, :3] += 1.5
+    return x, y
+
+
+def tokens(rng):
+    """Draw sequences of twelve tokens, whose worths add up to the label."""
+    x = rng.integers(0, 200, size=(1000, 12)).astype("int32")
+    return x, (rng.normal(size=200)[x].sum(axis=1) > 0).astype("int32")
+
+
+def in_order(rng):
+    """Draw sequences that hold both token 0 and token 1; which comes first is the label."""
+    x = rng.integers(2, 20, size=(800, 10)).astype("int32")
+    places = rng.permuted(np.tile(np.arange(10), (800, 1)), axis=1)[:, :2]
+    np.put_along_axis(x, places, [[0, 1]], axis=1)
+    return x, (places[:, 0] < places[:, 1]).astype("int32")
+
+
+def inside_a_ball(rng):
+    """Draw points; no single direction tells which of them are near the middle."""
+    x = rng.normal(size=(600, 8)).astype("float32")
+    return x, ((x**2).sum(axis=1) < 7).astype("int32")
+
+
+@pytest.mark.parametrize("draw", [rare_class, tokens, in_order, inside_a_ball])
+def test_related_and_shuffled_labels_are_told_apart(draw):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x, y = draw(rng)
+        result = checks.check_data((x, y), seed=seed)
+        assert result.passed, result
+        assert result.measured["chance_of_relation"] < 0.01
+        shuffled = checks.check_data((x, rng.permutation(y)), seed=seed)
+        assert "related at all" in shuffled.findings[-1].message
+        assert shuffled.measured["chance_of_relation"] > 0.01
+
+
+def test_shuffled_labels_are_taken_for_related_as_often_as_the_level_says():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 3))
+    found = [chance_of_relation(x, rng.integers(0, 2, size=120), seed) for seed in range(200)]
+    # A p-value is uniform: of 200, 2 are below 0.01 on average, and 7 or more once in 200 times.
+    assert sum(p <= 0.01 for p in found) < 7
+    assert stats.kstest(found, "uniform").pvalue > 1e-3
+
+
+def test_few_examples_are_not_judged():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 3))
+    assert "chance_of_relation" not in checks.check_data((x, np.arange(90) % 2)).measured
+    rare = (np.arange(900) < 15).astype("int32")
+    result = checks.check_data((rng.normal(size=(900, 3)), rare))
+    assert "chance_of_relation" not in result.measured
+    assert result.passed
+    assert [f.severity for f in result.findings] == ["note"]  # a rare class is no mistake
+
+
+def test_an_example_that_both_sets_share_by_accident_is_a_note():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4))
+    y = (x[:, 0] > 0).astype("int32")
+    once = checks.check_data((x[:200], y[:200]), (np.r_[x[:1], x[200:]], np.r_[y[:1], y[200:]]))
+    assert [f.severity for f in once.findings] == ["note"]
+    assert "1 of 101 validation examples" in once.findings[0].message
+    often = checks.check_data((x[:200], y[:200]), (x[150:], y[150:]))
+    assert [f.severity for f in often.findings] == ["error"]
 
 
 # -------------------------------------------------------------------------------------- preflight

@@ -439,8 +439,112 @@ def test_each_threshold_by_a_run_that_crosses_it():
     assert sources(monitors.report(watching)) == {"GradientNorm", "GradientHistogram", "LossWiggle"}
 
 
+def affine(net):
+    """What `ActivationHistogram` says of layers that do together what one could."""
+    monitor = ActivationHistogram()
+    train(net, [monitor], optim.sgd(0.01), epochs=1)
+    return [f for f in monitor.findings() if "one affine map" in f.message]
+
+
+class Beside(mx.gluon.HybridBlock):
+    """A linear and a rectified way from the input to the outputs."""
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope():
+            self.deep = layers.mlp(64, [16], 10, "relu", seed=0)
+            self.wide = layers.mlp(64, [], 10, seed=1)
+
+    def hybrid_forward(self, F, x):
+        return self.deep(x) + self.wide(x)
+
+
+def test_layers_without_activations_between_them_are_one_map():
+    for net in (net_of(None), hybridised(net_of(None, (16, 12)))):
+        (finding,) = affine(net)
+        assert finding.severity == "warning"
+    assert "3 layers with weights" in finding.message
+    for device in ("cpu(0)", "cpu(1)"):
+        assert affine(net_of(None, device=device))
+    # One layer is linear because it is meant to be, and a narrow layer holds something back.
+    for net in (net_of(None, ()), net_of(None, (4,)), Beside()):
+        assert affine(net) == []
+    for activation in ("relu", "tanh", "sigmoid"):
+        assert affine(net_of(activation)) == []
+
+
+def test_dead_units_and_token_ids_are_no_affine_map():
+    net = net_of("relu")
+    net[0].bias.set_data(mx.np.full(16, -99.0))
+    assert affine(net) == []
+    tokens = mx.np.array([[1, 2], [3, 4]], dtype="int32")
+    embedding = mx.gluon.nn.Embedding(5, 3)
+    embedding.initialize()
+    assert not monitors.layers.is_affine(embedding, tokens)
+
+
 def schedules_of(rate):
     return optim.sgd(schedules.constant(rate))
+
+
+FALLING = [2.0, 1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015]
+
+
+@pytest.mark.parametrize(
+    ("train_losses", "validation", "accuracy", "said"),
+    [
+        (FALLING, [2.0, 1.0, 0.6, 0.4, 0.3, 0.2, 0.15, 0.14], 0.9, ""),  # many times almost nothing
+        (FALLING, [2.0, 1.8, 1.6, 1.5, 1.4, 1.4, 1.4, 1.4], 0.5, "times the training loss"),
+        (FALLING, [2.0, 1.6, 1.2, 1.0, 1.0, 1.0, 1.2, 1.3], 0.5, "has risen since epoch 4"),
+        (FALLING, [2.0, 1.6, 1.2, 1.0, 1.0, 1.0, 1.02, 1.05], 0.9, "times the training loss"),
+        ([1.0, 0.9, 0.85], [1.0, 0.95, 1.01], 0.5, ""),  # by no more than chance
+        ([1.0, 0.9, 0.85], [1.0, 0.95, 1.05], 0.5, "has risen since epoch 2"),
+        ([1.0, 0.9, 0.85], [1.0, 0.95, 0.9], 0.11, "accuracy is 11.0%"),
+        ([1.0, 0.9, 0.85], [1.0, 0.95, 0.9], 0.25, ""),
+        ([1.0, 0.9, 0.85], [1.0, 0.95, 0.9], 0.01, "accuracy is 1.0%"),
+    ],
+)
+def test_what_a_gap_says(train_losses, validation, accuracy, said):
+    gap = Gap()
+    gap.chance, gap._examples = 0.1, 200
+    for epoch, losses_ in enumerate(zip(train_losses, validation, strict=True), 1):
+        gap._keep(monitors.epochs.Gaps(epoch, epoch, *losses_, accuracy))
+    found = [f for f in gap.findings() if f.severity != "note"]
+    assert [said in f.message for f in found] == [True] * bool(said), found
+    if accuracy == 0.01:
+        assert found[0].severity == "error"
+
+
+def test_few_examples_are_no_proof_that_nothing_was_learnt():
+    gap = Gap()
+    gap.chance = 0.5
+    for gap._examples, expected in ((20, 0), (2000, 1)):
+        gap._records = [monitors.epochs.Gaps(k, k, 1 / k, 1 / k, 0.5) for k in (1, 2)]
+        assert len(gap.findings()) == expected
+
+
+def test_a_loss_that_fell_and_stayed_is_not_accused():
+    def said(mean):
+        wiggle = LossWiggle()
+        for epoch, value in enumerate(mean, 1):
+            wiggle._keep(monitors.epochs.Wiggles(epoch, epoch, value, 0.1, 0.1, value, value))
+        return len(wiggle.findings())
+
+    assert said([1.0, 0.95, 0.93, 0.93, 0.93]) == 0  # what is left is noise
+    assert said([1.0, 0.98, 0.96, 0.94, 0.92]) == 1  # it still falls, and slowly
+    assert said([1.0, 0.99, 0.99, 0.99, 0.99]) == 1  # it never fell
+
+
+def test_a_gradient_may_grow_while_the_loss_falls():
+    def said(losses_, lengths):
+        size = GradientNorm()
+        for step, (value, length) in enumerate(zip(losses_, lengths, strict=True), 1):
+            size._keep(monitors.steps.Sizes(1, step, value, length, 1.0))
+        return [f.severity for f in size.findings()]
+
+    assert said([1, 0.9, 0.5], [0.01, 0.1, 0.9]) == []
+    assert said([1, 2.5, 0.5], [0.01, 0.9, 0.1]) == ["warning"]
+    assert said([1, 0.9, 0.5], [1e-5, 0.1, 0.9]) == ["error"]
 
 
 def test_without_validation_data_the_gap_says_so():

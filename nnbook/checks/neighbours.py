@@ -1,4 +1,4 @@
-"""Do inputs and labels belong together? The nearest neighbour knows."""
+"""Do inputs and labels belong together? In training, and in validation as in training?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as onp
 
+from nnbook.checks.relation import LEVEL, can_be_judged, chance_of_relation
 from nnbook.findings import Finding
 
 __all__ = ["labels_of", "neighbour_findings"]
@@ -30,7 +31,7 @@ def neighbour_findings(
     held_out: tuple[onp.ndarray, onp.ndarray] | None,
     seed: int,
 ) -> tuple[list[Finding], dict[str, Any]]:
-    """Predict labels by the nearest training example, and judge how well that works.
+    """Judge whether labels go with inputs, by the nearest example and by `chance_of_relation`.
 
     Parameters
     ----------
@@ -55,8 +56,9 @@ def neighbour_findings(
         outside = float((y[_nearest(x_other, x, itself=True)] == y_other).mean())
         measured["neighbours_in_validation"] = outside
         findings = _apart(check, inside, outside, len(y), len(y_other))
-    if not findings:
-        findings = _at_random(check, inside, x, y)
+    if not findings and can_be_judged(labels):
+        measured["chance_of_relation"] = chance_of_relation(data[0], labels, seed)
+        findings = _related(check, measured["chance_of_relation"])
     return findings, measured
 
 
@@ -88,36 +90,14 @@ def _apart(check: str, inside: float, outside: float, n: int, m: int) -> list[Fi
     return [Finding(check, "error", message, advice)]
 
 
-def _linear_accuracy(x: onp.ndarray, y: onp.ndarray) -> float:
-    """Return how often a linear map of one half of the examples predicts the labels of the other.
-
-    It is fitted by least squares with a small penalty, in its dual form: as large as the half.
-    """
-    spread = x.std(axis=0)
-    z = (x - x.mean(axis=0))[:, spread > 0] / spread[spread > 0]
-    targets = onp.eye(int(y.max()) + 1)[y] - onp.bincount(y) / len(y)
-    half, right = len(y) // 2, 0
-    for fit, test in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
-        kernel = z[fit] @ z[fit].T
-        kernel += 0.1 * max(onp.trace(kernel) / len(kernel), 1e-12) * onp.eye(len(kernel))
-        predicted = z[test] @ (z[fit].T @ onp.linalg.solve(kernel, targets[fit]))
-        right += int((predicted.argmax(axis=1) == y[test]).sum())
-    return right / len(y)
-
-
-def _at_random(check: str, inside: float, x: onp.ndarray, y: onp.ndarray) -> list[Finding]:
-    """Judge whether inputs say anything about labels: by neighbours, or else by a linear map."""
-    y = onp.unique(y, return_inverse=True)[1]
-    shares = onp.bincount(y) / len(y)
-    by_chance, largest = float((shares**2).sum()), float(shares.max())
-    if len(y) < 100 or inside > by_chance + 4 * (by_chance * (1 - by_chance) / len(y)) ** 0.5:
-        return []
-    if _linear_accuracy(x, y) > largest + 3 * (largest * (1 - largest) / len(y)) ** 0.5:
+def _related(check: str, p: float) -> list[Finding]:
+    """Judge whether inputs say anything about labels."""
+    if p <= LEVEL:
         return []
     message = (
-        f"an example's nearest neighbour has the same label in {inside:.0%} of the cases, which is "
-        f"no more than by chance, and a linear map predicts no better: are labels and inputs "
-        "related at all?"
+        "examples with the same label are no more alike than by chance: of shuffled labels "
+        f"{p:.0%} look at least as related to the inputs (single features, neighbours, a linear "
+        "map, squares and products; tokens): are labels and inputs related at all?"
     )
     advice = (
         "look at some examples with their labels: were both permuted, reshaped and repeated alike?"

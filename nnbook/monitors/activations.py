@@ -12,7 +12,7 @@ from nnbook._arrays import as_numpy
 from nnbook.findings import Finding
 from nnbook.gluon.runtime import np
 from nnbook.monitors.base import EpochMonitor, Record, listed
-from nnbook.monitors.layers import LayerOutput, layer_outputs
+from nnbook.monitors.layers import LayerOutput, is_affine, layer_outputs
 from nnbook.training.run import Run
 
 __all__ = ["ActivationHistogram", "Activations", "DeadUnits", "Units"]
@@ -171,15 +171,25 @@ class ActivationHistogram(ProbeMonitor):
       it (`across` below a thousandth of their root mean square);
     - warning: more than half of a layer saturated, before or after training; before training, a
       hidden layer without asymptotes whose deviation is below a hundredth, or above a hundred
-      times, that of the input (taken as 1 where it is larger).
+      times, that of the input (taken as 1 where it is larger); several layers with weights, none of
+      them so narrow that it holds something back, which together are one affine map of the input.
     """
 
     record_type: ClassVar[type[Record]] = Activations
+
+    def forget(self) -> None:
+        """Drop everything that was seen."""
+        super().forget()
+        self._in_vain = 0  # layers with weights that do what one could
 
     def on_fit_start(self, run: Run) -> None:
         """Take the examples, and look at the initial network."""
         self._input: Any = None
         super().on_fit_start(run)
+        deep = sum(len(shape) > 1 for shape in run.vector.shapes.values())
+        sizes = [layer.values.size for layer in self._layers(run.shared["outputs"])]
+        narrow = min(sizes[1:-1], default=0) < min(sizes[0], sizes[-1])
+        self._in_vain = deep if deep > 1 and not narrow and is_affine(run.net, self._x) else 0
 
     def _layers(self, outputs: list[LayerOutput]) -> list[LayerOutput]:
         x = self._x.asnumpy()
@@ -208,7 +218,8 @@ class ActivationHistogram(ProbeMonitor):
         if bad:
             message = f"outputs of {listed(bad)} are not finite"
             return (self._find("error", message, "a smaller rate; look at the first such layer"),)
-        return (*self._of_saturation(), *self._of_size(), *self._of_copies(), *self._of_response())
+        found = [*self._of_saturation(), *self._of_size(), *self._of_copies()]
+        return (*found, *self._of_depth(), *self._of_response())
 
     def _of_saturation(self) -> list[Finding]:
         found = []
@@ -248,6 +259,13 @@ class ActivationHistogram(ProbeMonitor):
         message = f"before training, all the units of layer {listed(names)} compute the same"
         advice = "start from weights that differ: draw them at random"
         return [self._find("error", message, advice)]
+
+    def _of_depth(self) -> list[Finding]:
+        if not self._in_vain:
+            return []
+        message = f"the network is one affine map: {self._in_vain} layers with weights do what one"
+        advice = "put an activation after every hidden layer; for a linear model take one layer"
+        return [self._find("warning", f"{message} could", advice)]
 
     def _of_response(self) -> list[Finding]:
         last = self._records[-1]

@@ -15,6 +15,13 @@ from nnbook.training.run import Run
 __all__ = ["Gap", "Gaps", "LossWiggle", "Wiggles"]
 
 _ENDS = 5  # minibatches at the start and at the end of an epoch
+# A loss that fell by a twentieth, and in its last two epochs by a seventh of that at most, has
+# learnt what there is: noise does not go away.
+_FELL, _LEVEL = 0.05, 0.15
+# Accuracy whose upper bound is so far from chance to 1 shows that nothing carries over.
+_ABOVE_CHANCE = 0.15
+# What a validation loss must rise by: in parts of its first value, and of what had been gained.
+_RISEN, _LOST_AGAIN = 0.02, 0.1
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,8 @@ class LossWiggle(EpochMonitor):
     - error: a loss that is no finite number; a mean in the last epoch above twice the first losses
       of all; every epoch begins as high as the first did, after ending below two thirds of that;
     - warning: a mean in the last epoch above twice the lowest; above 90 % of the first epoch's, in
-      three epochs or more.
+      three epochs or more, unless it has fallen by 5 % and levelled off (the last two epochs gave
+      at most a seventh of the fall): targets with much noise can be learnt no further.
 
     References
     ----------
@@ -126,7 +134,7 @@ class LossWiggle(EpochMonitor):
         elif mean[-1] > 2 * mean.min():
             message = f"the training loss has risen from {mean.min():.3g} to {mean[-1]:.3g}"
             found.append(self._find("warning", message, "a smaller rate, or let it decay"))
-        elif len(mean) >= 3 and mean[-1] > 0.9 * mean[0]:
+        elif len(mean) >= 3 and mean[-1] > 0.9 * mean[0] and not _levelled(mean):
             message = f"the training loss has hardly fallen: {mean[0]:.3g}, then {mean[-1]:.3g}"
             advice = "see whether 20 examples can be learnt by heart; try other rates"
             found.append(self._find("warning", message, advice))
@@ -136,6 +144,12 @@ class LossWiggle(EpochMonitor):
             advice = "what puts θ back, or in what order do the examples come?"
             found.append(self._find("error", message, advice))
         return tuple(found)
+
+
+def _levelled(mean: onp.ndarray) -> bool:
+    """Tell whether a loss fell, and then stayed where it was."""
+    fall = mean[0] - mean[-1]
+    return bool(len(mean) >= 4 and fall > _FELL * mean[0] and mean[-3] - mean[-1] < _LEVEL * fall)
 
 
 @dataclass(frozen=True)
@@ -172,13 +186,15 @@ class Gap(EpochMonitor):
     -----
     Thresholds of `findings`:
 
-    - error: accuracy below half of what chance gives while the training loss has fallen; a
-      validation loss typically (in the median) above 100 times the training loss, in the first
-      three epochs;
-    - warning: the same above twice the training loss; above five times at the end; a validation
-      loss that ends above its first value while the training loss falls, or, smoothed over three
-      of eight epochs or more, a tenth above its lowest; accuracy within 1.5 times chance while the
-      training loss has fallen by 5 %; a run that was stopped at its best epoch;
+    - error: accuracy below half of what chance gives while the training loss has fallen, and by
+      more than two standard errors; a validation loss typically (in the median) above 100 times
+      the training loss, in the first three epochs;
+    - warning: the same above twice the training loss; at the end above five times, with more than
+      half of what the training loss fell by not to be seen in validation; a validation loss that
+      ends 2 % above its first value while the training loss falls or, smoothed over three of eight
+      epochs or more, that loses a tenth of what had been gained; accuracy whose upper bound (two
+      standard errors) is less than 15 % of the way from chance to 1 while the training loss has
+      fallen by 5 %; a run that was stopped at its best epoch;
     - note: a validation loss below half the training loss, as dropout and penalties bring about;
       no validation data.
     """
@@ -190,6 +206,7 @@ class Gap(EpochMonitor):
         """Drop everything that was seen."""
         super().forget()
         self.chance, self._stopped, self._epochs = float("nan"), "", 0
+        self._examples = 0  # of validation
 
     def on_fit_start(self, run: Run) -> None:
         """Count the classes."""
@@ -197,6 +214,7 @@ class Gap(EpochMonitor):
         examples = run.examples
         if examples.classifies:
             self.chance = 1 / len(onp.unique(examples.labels()))
+        self._examples = 0 if run.held_out is None else len(run.held_out)
 
     def look(self, run: Run, row: dict[str, Any]) -> None:
         """Take the epoch's row."""
@@ -236,25 +254,28 @@ class Gap(EpochMonitor):
         return [self._find("error" if ratio > 100 else "warning", message, advice)]
 
     def _of_accuracy(self, train: onp.ndarray) -> list[Finding]:
-        accuracy = self._records[-1].accuracy
+        accuracy, chance = self._records[-1].accuracy, self.chance
         learned = train[-1] < 0.95 * train[0]
-        if not (learned and accuracy < 1.5 * self.chance):
+        error = (chance * (1 - chance) / max(self._examples, 1)) ** 0.5
+        if not (learned and accuracy + 2 * error < chance + _ABOVE_CHANCE * (1 - chance)):
             return []
         message = f"accuracy is {accuracy:.1%}, chance {self.chance:.1%}, and the training loss"
         advice = "compare the labels of the two sets, and the sign of the loss"
-        severity = "error" if accuracy < 0.5 * self.chance else "warning"
+        severity = "error" if accuracy < min(0.5 * chance, chance - 2 * error) else "warning"
         return [self._find(severity, f"{message} falls", advice)]
 
     def _of_the_end(self, train: onp.ndarray, validation: onp.ndarray) -> list[Finding]:
         found = []
         smooth = onp.convolve(validation, onp.ones(3) / 3, "valid") if len(train) >= 8 else [1.0]
-        rising = train[-1] < train[0] and validation[-1] > validation[0]
-        if rising or smooth[-1] > 1.1 * min(smooth):
+        start, fell = validation[0], train[0] - train[-1]
+        rising = train[-1] < train[0] and validation[-1] - start > _RISEN * abs(start)
+        lost = smooth[-1] - min(smooth)
+        if rising or lost > max(_LOST_AGAIN * (start - min(smooth)), _RISEN * abs(start)):
             best = self._records[int(validation.argmin())].epoch
             message = f"the validation loss has risen since epoch {best}"
             advice = "stop early, regularise, or find more data; look for wrong labels"
             found.append(self._find("warning", message, advice))
-        elif train[-1] >= 0 and validation[-1] > 5 * train[-1]:
+        elif 0 <= 5 * train[-1] < validation[-1] and train[0] - validation[-1] < 0.5 * fell:
             times = f"{validation[-1] / train[-1]:.2g} times" if train[-1] else "above 0, which is"
             message = f"the validation loss is {times} the training loss"
             advice = "regularise, or find more data; see that the two are prepared alike"

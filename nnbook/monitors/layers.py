@@ -15,11 +15,13 @@ from nnbook.layers import ScaledTanh
 
 nn = mx.gluon.nn
 
-__all__ = ["LayerOutput", "layer_outputs"]
+__all__ = ["LayerOutput", "is_affine", "layer_outputs"]
 
 # Where the slope of tanh is a twentieth of its largest: 1 − h² = 0.05. The same share of the way
 # to its asymptotes for every sigmoid.
 _FLAT = 0.95**0.5
+# Of the outputs' deviation. Rounding in float32 leaves 1e-6, the mildest activation of the zoo 0.1.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,36 @@ def layer_outputs(net: mx.gluon.Block, x: Any) -> list[LayerOutput]:
         stack.enter_context(_not_hybridised(net))
         net(x)
     return found
+
+
+def is_affine(net: mx.gluon.Block, x: Any) -> bool:
+    """Tell whether a network maps examples by one affine map: halfway between two stays halfway.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.Block
+        An initialised network; nothing of it changes.
+    x : mxnet.np.ndarray, shape (n, …)
+        Examples.
+
+    Returns
+    -------
+    bool
+        False as well for whole numbers, between which there is no halfway, for outputs that are the
+        same for all examples, and where rounding hides the answer.
+    """
+    ends = x.asnumpy()
+    if not onp.issubdtype(ends.dtype, onp.floating):
+        return False
+    both = onp.concatenate([ends, (ends + ends[::-1]) / 2])
+    with _not_hybridised(net):
+        output = net(np.array(both, dtype=x.dtype, ctx=x.ctx))
+    while isinstance(output, (tuple, list)):
+        output = output[0]
+    ends, halfway = output.asnumpy().astype("float64").reshape(2, len(ends), -1)
+    deviation = ends.std(axis=0).mean()
+    away = onp.abs(halfway - (ends + ends[::-1]) / 2).max()
+    return bool(deviation > 0 and away < _ROUNDING * deviation)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _SAMPLE = 2048
 _TOO_LARGE, _TOO_SMALL = 0.1, 1e-4
 _LOST, _MOVED, _SHRUNK = 0.1, 0.5, 0.1
 _LEARNED = 0.5
-_EXPLODED = 30.0
+_GROWN, _EXPLODED, _WORSE = 30.0, 1e4, 2.0
 _VANISHED = 1e-3
 
 
@@ -241,7 +241,9 @@ class GradientNorm(StepMonitor):
 
     - error: a loss, gradient or θ that is no finite number; a gradient of exactly 0 at the first
       step; one that grew to 10,000 times its first length;
-    - warning: a gradient that grew to 30 times; one that became exactly 0.
+    - warning: a gradient that grew to 30 times while the loss was above twice its first value;
+      one that became exactly 0. Growth alone says little: where the outputs hardly depend on θ at
+      first, as in recurrent networks, the gradient grows as they learn.
     """
 
     cost: ClassVar[str] = "cheap"
@@ -270,8 +272,9 @@ class GradientNorm(StepMonitor):
             return (self._find("error", "the gradient is exactly 0 at the first step", advice),)
         found = []
         growth = length.max() / length[0]
-        if growth > _EXPLODED:
-            severity = "error" if growth > 1e4 else "warning"
+        worse = self["loss"][length > _GROWN * length[0]] > _WORSE * abs(self["loss"][0])
+        if growth > _EXPLODED or worse.any():
+            severity = "error" if growth > _EXPLODED else "warning"
             message = f"the gradient has grown to {growth:.2g} times its first length"
             found.append(self._find(severity, message, "a smaller rate; check the gradient"))
         if (length == 0).any():
