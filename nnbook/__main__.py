@@ -1,4 +1,5 @@
-"""Commands: ``python -m nnbook doctor`` says what works here and what does not.
+"""Commands: ``python -m nnbook doctor`` says what works here and what does not, ``search`` how a
+search stands.
 
 The core needs NumPy and SciPy. What else is missing is a note that names the extra which brings it.
 The doctor imports MXNet, and everything that needs it, only inside its checks: it is there to
@@ -28,6 +29,7 @@ OPTIONAL_PACKAGES = {
     "matplotlib": ("plots", "for nnbook.plots and explore"),
     "optuna": ("search", "for searches that learn from their trials"),
     "tqdm": ("search", "for progress bars"),
+    "distributed": ("cluster", "for searches on several processes or machines"),
     "ipywidgets": ("notebook", "for sliders in a notebook"),
     "jupyterlab": ("notebook", "for the chapters as notebooks"),
     "jupyter-book": ("book", "for building the site"),
@@ -262,6 +264,29 @@ def doctor(speed: bool = True) -> int:
     return 1 if broken else 0
 
 
+def show_search(path: str, stop: list[int]) -> int:
+    """Print how a search stands, and ask it to stop trials; return the exit status.
+
+    Parameters
+    ----------
+    path : str
+        The file of the search.
+    stop : list of int
+        Numbers of trials.
+    """
+    from nnbook import search
+
+    try:
+        for trial in stop:
+            seeds = ", ".join(map(str, search.stop_trial(path, trial)))
+            print(f"trial {trial} stops at its next checkpoint (seed {seeds})")
+        print(search.inspect(path))
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command.
 
@@ -280,7 +305,14 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     check = commands.add_parser("doctor", help="say what works on this machine and what does not")
     check.add_argument("--no-speed", action="store_true", help="skip the two-second measurement")
+    show = commands.add_parser("search", help="show how a search stands: table, curves, warnings")
+    show.add_argument("file", help="what Search.run was given as its path")
+    show.add_argument(
+        "--stop", type=int, action="append", default=[], metavar="TRIAL", help="stop a trial"
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.command == "search":
+        return show_search(chosen.file, chosen.stop)
     return doctor(speed=not chosen.no_speed)
 
 

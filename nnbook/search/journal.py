@@ -10,12 +10,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from nnbook._arguments import check_file
 from nnbook.search.trials import Trial
 
-__all__ = ["FileLog", "Log"]
+__all__ = ["FileLog", "Log", "read"]
 
 _SEARCH = "nnbook.search"
 _START = f'{{"{_SEARCH}":'.encode()
@@ -40,11 +41,18 @@ class Log:
     Attributes
     ----------
     trials : list of Trial
-        In the order in which they were recorded.
+        In the order in which they were first recorded; of one that was paused the latest record.
+    records : list of Trial
+        Every record, in its order.
+    memory : dict
+        What a search that learns keeps while it runs; it is in no file.
     """
 
     def __init__(self) -> None:
         self.trials: list[Trial] = []
+        self.records: list[Trial] = []
+        self.memory: dict[str, Any] = {}
+        self._places: dict[tuple[int, int], int] = {}
 
     def __enter__(self) -> Log:
         return self
@@ -54,7 +62,10 @@ class Log:
 
     def add(self, trials: Iterable[Trial]) -> None:
         """Record trials: all of them or, killed in between, the first ones."""
-        self.trials += trials
+        for one in trials:
+            place = self._places.setdefault((one.trial, one.seed), len(self.trials))
+            self.trials[place : place + 1] = [one]
+            self.records.append(one)
 
 
 class FileLog(Log):
@@ -118,26 +129,9 @@ class FileLog(Log):
 
     def _read(self) -> dict[str, Any] | None:
         """Read what is there; return which search it is."""
-        content, identity = self.path.read_bytes(), None
-        # What is no log must stay as it is.
-        if not content.startswith(_START[: len(content)]):
-            raise ValueError(f"{self.path} is not the file of a search; give another path")
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                record = json.loads(line)
-                if _SEARCH in record:
-                    identity = record[_SEARCH]
-                else:
-                    record["configuration"] = _with_tuples(record["configuration"])
-                    self.trials.append(Trial(**record))
-            except (AttributeError, KeyError, TypeError, ValueError):
-                raise ValueError(
-                    f"{self.path} is damaged in line {number}. Delete that line and all after it "
-                    "to keep what was recorded before, or give another path"
-                ) from None
-        self._size = len(whole)
-        if len(content) > len(whole):
+        identity, trials, self._size = read(self.path)
+        super().add(trials)
+        if self.path.stat().st_size > self._size:
             os.ftruncate(self._file, self._size)
         return identity
 
@@ -158,6 +152,45 @@ class FileLog(Log):
                 "there: make room and run the search again",
             ) from error
         self._size += len(lines)
+
+
+def read(path: Path) -> tuple[dict[str, Any] | None, list[Trial], int]:
+    """Read the file of a search, also while it is written to: its whole lines.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict or None, list of Trial, int
+        Which search it is, every record, and how many bytes they take.
+
+    Raises
+    ------
+    ValueError
+        It is no such file, or is damaged.
+    """
+    content, identity = path.read_bytes(), None
+    # What is no log must stay as it is.
+    if not content.startswith(_START[: len(content)]):
+        raise ValueError(f"{path} is not the file of a search; give another path")
+    whole, trials = content[: content.rfind(b"\n") + 1], []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            if _SEARCH in record:
+                identity = record[_SEARCH]
+            else:
+                record["configuration"] = _with_tuples(record["configuration"])
+                trials.append(Trial(**record))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"{path} is damaged in line {number}. Delete that line and all after it "
+                "to keep what was recorded before, or give another path"
+            ) from None
+    return identity, trials, len(whole)
 
 
 def _with_tuples(value: Any) -> Any:

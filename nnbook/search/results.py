@@ -26,7 +26,8 @@ class Results(Sequence[dict[str, Any]]):
 
     The columns: ``trial`` (the configuration's number), ``seed``, one for each hyperparameter (None
     where it is left out; NaN in a column of numbers), ``value``, the further measures, ``state``
-    ("complete", "nan": no finite value, "failed": an exception), ``error``, ``seconds``.
+    ("complete", "nan": no finite value, "failed": an exception, "stopped": before its end),
+    ``error``, ``seconds``.
 
     Attributes
     ----------
@@ -256,7 +257,7 @@ class Results(Sequence[dict[str, Any]]):
         states = self["state"].tolist()
         counts = ", ".join(
             f"{states.count(state)} {state}"
-            for state in ("complete", "nan", "failed")
+            for state in ("complete", "nan", "failed", "stopped", "paused")
             if state in states
         )
         text = f"{len(self)} of {self.planned} rows: {counts or 'nothing yet'}"

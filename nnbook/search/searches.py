@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as onp
 
-from nnbook._arguments import check_seed, check_whole
+from nnbook._arguments import check_positive, check_seed, check_whole
+from nnbook.search.agenda import Agenda, bar
+from nnbook.search.evaluation import evaluate as evaluate_trials
+from nnbook.search.jobs import home
 from nnbook.search.journal import FileLog, Log
 from nnbook.search.results import Results
 from nnbook.search.space import Space
 from nnbook.search.trials import Trial
-from nnbook.training import Progress
 
 __all__ = ["GridSearch", "RandomSearch", "Search"]
 
@@ -73,6 +74,35 @@ class Search:
         """
         return self.configuration(trial)
 
+    def waits_for(self, trial: int) -> int:
+        """Return how many trials, from the first on, must have ended before this one is asked for.
+
+        Parameters
+        ----------
+        trial : int
+            Its number.
+
+        Returns
+        -------
+        int
+            By default 0: `ask` sees what has come out by then.
+        """
+        return 0
+
+    # What a search in steps (`nnbook.search.steps`) does, and others do not.
+
+    def first_step(self, trial: Trial) -> Trial:
+        """Return a new trial as it is to be evaluated."""
+        return trial
+
+    def settled(self, trial: Trial) -> Trial:
+        """Return an evaluated trial as it is to be recorded."""
+        return trial
+
+    def further(self, log: Log, out: set[tuple[int, int]]) -> tuple[list[Trial], list[Trial]]:
+        """Return the paused trials that go on now, and those that have been stopped."""
+        return [], []
+
     def identity(self) -> dict[str, Any]:
         """Return what makes this the same search when it is resumed, in JSON's terms.
 
@@ -97,13 +127,16 @@ class Search:
         batch: int = 64,
         path: str | os.PathLike[str] | None = None,
         progress: bool = True,
+        workers: Any = None,
+        time_limit: float | None = None,
     ) -> Results:
         """Evaluate every configuration with every seed, one at a time or many at once.
 
         With a path every result is on disk before the next evaluation starts. A search that was
         interrupted or killed is resumed by running it again: what has a result is not evaluated a
         second time, what was being evaluated starts anew. (The file knows the search, not the
-        function: another function needs another path.)
+        function: another function needs another path.) An evaluation may keep checkpoints and go on
+        from the last one (`this_job`). ``python -m nnbook search FILE`` shows how it stands.
 
         Parameters
         ----------
@@ -124,6 +157,13 @@ class Search:
             The file of the search.
         progress : bool
             Show a progress bar where somebody is there to look.
+        workers : int, str or distributed.Client, optional
+            Who evaluates: so many processes of this machine, with one thread each; a cluster of
+            Dask at an address, such as ``"tls://host:8786"``; or the client of one (`cluster`). By
+            default this process does.
+        time_limit : float, optional
+            Seconds after which a worker that evaluates one trial is ended, and the trial has
+            failed. It needs workers.
 
         Returns
         -------
@@ -136,7 +176,7 @@ class Search:
             The file belongs to another search, or is damaged; the evaluation returned nothing that
             a table can hold.
         RuntimeError
-            Another process runs the search of this file.
+            Another process runs the search of this file; the cluster is gone.
         Exception
             What the evaluation raised, and KeyboardInterrupt: its attribute ``results`` has the
             rows so far.
@@ -161,14 +201,26 @@ class Search:
         if (evaluate is None) == (evaluate_many is None):
             raise TypeError("expected either evaluate or evaluate_many")
         catch, batch = _check_catch(catch), check_whole(batch, "batch")
+        if workers is None and time_limit is not None:
+            raise ValueError(f"time_limit is {time_limit!r}; it needs workers, such as workers=1")
+        limit = None if time_limit is None else check_positive(time_limit, "time_limit")
         if evaluate is not None:
             one, batch = evaluate, 1
             evaluate_many = lambda cs, seeds: [one(cs[0], seeds[0])]  # noqa: E731
-        with Log() if path is None else FileLog(path, self.identity()) as log:
+        with (
+            Log() if path is None else FileLog(path, self.identity()) as log,
+            home(path) as folder,
+        ):
+            agenda = Agenda(self, log)
             try:
-                with contextlib.closing(self._pending(log, batch, progress)) as pending:
-                    for trials in pending:
-                        self._evaluate(trials, evaluate_many, catch, log)
+                with bar(agenda, progress) as shown:
+                    if workers is not None:
+                        from nnbook.search.farm import run_on
+
+                        run_on(workers, agenda, evaluate_many, catch, batch, folder, limit, shown)
+                    for trials in self._pending(agenda, batch):
+                        self._evaluate(trials, evaluate_many, catch, agenda, folder)
+                        shown()
             except BaseException as stop:
                 stop.results = self._table(log)  # type: ignore[attr-defined]
                 raise
@@ -182,50 +234,16 @@ class Search:
             )
         return results
 
-    def _pending(self, log: Log, size: int, progress: bool) -> Generator[list[Trial], None, None]:
-        """Yield what has no result yet, so many at a time, and show how far the search is."""
-        done = {(one.trial, one.seed) for one in log.trials}
-        asked = {one.trial: one.configuration for one in log.trials}
-        every = [(trial, seed) for trial in range(self.size) for seed in self.seeds]
-        pending = [pair for pair in every if pair not in done]
-        shown: Any = contextlib.nullcontext()
-        if progress and Progress.wanted():
-            shown = Progress.bar(len(every), "trial", initial=len(done))
-        with shown as bar:
-            for start in range(0, len(pending), size):
-                part = pending[start : start + size]
-                for trial in {trial: None for trial, _ in part if trial not in asked}:
-                    asked[trial] = self.ask(trial, log)
-                yield [Trial(trial, seed, asked[trial]) for trial, seed in part]
-                if bar is not None:
-                    bar.update(len(part))
+    def _pending(self, agenda: Agenda, size: int) -> Iterator[list[Trial]]:
+        """Yield what has no result yet, so many at a time."""
+        while trials := agenda.take(size):
+            yield trials
 
-    def _evaluate(self, trials: list[Trial], many: Any, catch: Any, log: Log) -> None:
-        """Evaluate trials together and record them; if that raises, one by one, to find which."""
-        started = time.perf_counter()
-        try:
-            found = list(many([dict(t.configuration) for t in trials], [t.seed for t in trials]))
-        except catch as error:
-            if len(trials) > 1:
-                for one in trials:
-                    self._evaluate([one], many, catch, log)
-                return
-            found = [error]
-        if len(found) != len(trials):
-            raise ValueError(
-                f"evaluate_many returned {len(found)} results for {len(trials)} configurations"
-            )
-        each, ended, wrong = (time.perf_counter() - started) / len(trials), [], []
-        for one, returned in zip(trials, found, strict=True):
-            try:
-                if isinstance(returned, Exception) and not isinstance(returned, catch):
-                    raise returned
-                ended.append(one.ended(returned, each, self.space))
-            except Exception as error:
-                wrong.append(error)
-        log.add(ended)  # first, so that a mistake in one loses none of the others
-        if wrong:
-            raise wrong[0]
+    def _evaluate(
+        self, trials: list[Trial], many: Any, catch: Any, agenda: Agenda, folder: Path
+    ) -> None:
+        """Evaluate trials and record them."""
+        evaluate_trials(trials, many, catch, self.space, folder, agenda)
 
     def _table(self, log: Log) -> Results:
         order = {seed: k for k, seed in enumerate(self.seeds)}

@@ -161,6 +161,30 @@ class Space(Mapping[str, Dimension]):
                 configuration[name] = dimension.at(float(u))
         return configuration
 
+    def at(self, units: Iterable[float]) -> dict[str, Any]:
+        """Return the configuration at a point of the unit cube.
+
+        Parameters
+        ----------
+        units : iterable of float
+            A number in [0, 1] for each dimension, whether it is active or not.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> from nnbook import search
+        >>> search.Space(rate=search.log(0.01, 1), width=search.integer(1, 9)).at([0.5, 0.5])
+        {'rate': 0.1, 'width': 5}
+        """
+        configuration: dict[str, Any] = {}
+        for (name, dimension), u in zip(self.items(), units, strict=True):
+            if self.is_active(name, configuration):
+                configuration[name] = dimension.at(float(u))
+        return configuration
+
     def grid(
         self, points: int | Mapping[str, int | Sequence[Any]] | None = None
     ) -> list[dict[str, Any]]:

@@ -9,7 +9,11 @@ from typing import Any
 
 from nnbook.search.space import RESERVED
 
-__all__ = ["Trial"]
+__all__ = ["Stopped", "Trial", "scores"]
+
+
+class Stopped(Exception):
+    """Somebody has asked that a trial end."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Trial:
     value : float
         What came out; NaN if nothing did.
     state : str
-        "complete", "nan" (no finite value), "failed" (an exception), or "" before its end.
+        "complete", "nan" (no finite value), "failed" (an exception), "stopped" (before its last
+        step, or by hand), "paused" (between two steps), or "" before its end.
     error : str
         Why it is not complete.
     seconds : float
@@ -71,9 +76,12 @@ class Trial:
         TypeError, ValueError
             Something else was returned: a mistake that every trial would share.
         """
+        before = self.seconds  # those of the steps that it has behind it
+        if isinstance(returned, Stopped):
+            return replace(self, state="stopped", error=str(returned), seconds=before + seconds)
         if isinstance(returned, Exception):
             error = f"{type(returned).__name__}: {returned}"[:500]
-            return replace(self, state="failed", error=error, seconds=seconds)
+            return replace(self, state="failed", error=error, seconds=before + seconds)
         found = returned if isinstance(returned, Mapping) else {"value": returned}
         measures = {"seconds": seconds, **{str(n): _plain(n, one) for n, one in found.items()}}
         if "value" not in measures:
@@ -91,7 +99,7 @@ class Trial:
             raise ValueError(
                 f"the evaluation measured {sorted(taken)}, which the table has already; rename it"
             )
-        ended = replace(self, seconds=seconds, measures=measures)
+        ended = replace(self, seconds=before + seconds, measures={**self.measures, **measures})
         if not math.isfinite(value):
             return replace(ended, state="nan", error=f"the value is {value}")
         return replace(ended, state="complete", value=value)
@@ -108,3 +116,28 @@ def _plain(name: Any, value: Any) -> Any:
             f"the evaluation returned {value!r} as {name}; expected a number, a string or a boolean"
         )
     return value
+
+
+def scores(trials: Iterable[Trial], smaller_is_better: bool, measure: str = "") -> dict[int, float]:
+    """Return the mean over the seeds of each trial; smaller is better in it, and no value is inf.
+
+    Parameters
+    ----------
+    trials : iterable of Trial
+        Of some or all configurations.
+    smaller_is_better : bool
+        Of the value.
+    measure : str
+        A measure to take in the place of the value.
+
+    Returns
+    -------
+    dict of int to float
+        By the number of the configuration.
+    """
+    found: dict[int, list[float]] = {}
+    for one in trials:
+        value = one.measures.get(measure, math.nan) if measure else one.value
+        value = value if smaller_is_better else -value
+        found.setdefault(one.trial, []).append(value if math.isfinite(value) else math.inf)
+    return {trial: math.fsum(values) / len(values) for trial, values in found.items()}

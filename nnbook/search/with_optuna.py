@@ -5,6 +5,7 @@ Only imported when somebody asks for it, since it imports Optuna.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import optuna
@@ -15,7 +16,10 @@ from nnbook.search.dimensions import Dimension
 from nnbook.search.results import Results
 from nnbook.search.space import Space
 
-__all__ = ["distributions", "study_of", "suggest"]
+_STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
+_STEP = re.compile(r"value_at_(\d+)$")
+
+__all__ = ["distributions", "labelled", "study_of", "suggest"]
 
 
 def _labels(dimension: Dimension) -> list[Any]:
@@ -29,6 +33,11 @@ def _label(dimension: Dimension, value: Any) -> Any:
     if not dimension.choices:
         return value
     return dict(zip(map(repr, dimension.choices), _labels(dimension), strict=True))[repr(value)]
+
+
+def labelled(space: Space, configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration as Optuna holds it."""
+    return {name: _label(space[name], value) for name, value in configuration.items()}
 
 
 def distributions(space: Space) -> dict[str, Any]:
@@ -74,12 +83,14 @@ def study_of(results: Results) -> optuna.Study:
     space, every = results.space, distributions(results.space)
     for k, row in enumerate(results):
         configuration = results.configuration(k)
-        complete = row["state"] == "complete"
+        state = _STATES.get(row["state"], TrialState.FAIL)
+        steps = {int(m[1]): v for n, v in row.items() if (m := _STEP.match(n)) and v is not None}
         study.add_trial(
             create_trial(
-                state=TrialState.COMPLETE if complete else TrialState.FAIL,
-                value=row["value"] if complete else None,
-                params={n: _label(space[n], v) for n, v in configuration.items()},
+                state=state,
+                value=row["value"] if state == TrialState.COMPLETE else None,
+                intermediate_values=steps,
+                params=labelled(space, configuration),
                 distributions={n: every[n] for n in configuration},
                 user_attrs={n: v for n, v in row.items() if n not in space and n != "value"},
             )
