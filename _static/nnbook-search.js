@@ -88,6 +88,8 @@
       else if (holds(entry.body, words)) sum += 6;
     }
     if (entry.head.length === words.length && holds(entry.head, words)) sum += 10;
+    // Where both speak of it, a lesson explains and the reference looks up.
+    if (entry.address.startsWith("chapters/api/") && !holds(entry.head, words)) sum *= 0.9;
     return met === words.length ? sum : (0.05 * sum * met) / words.length;
   };
 

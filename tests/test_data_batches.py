@@ -183,7 +183,7 @@ TEN = onp.arange(10)
         ((TEN, TEN[:9]), {}, ValueError, r"arrays have \[10, 9\] examples"),
         ((TEN[:0],), {}, ValueError, "set is empty"),
         ((TEN[:1],), {}, ValueError, "takes 1 of 1 examples"),
-        (([1, 2],), {}, TypeError, "array 0 is a list"),
+        (([1, 2], [[1], [2, 3]]), {}, ValueError, "array 1 is a list whose rows differ in length"),
         ((TEN,), {"rng": None}, TypeError, "rng is None, expected a seed"),
         ((TEN,), {"stratify": TEN[:5]}, ValueError, r"stratify has the shape \(5,\), expected"),
         ((TEN,), {"stratify": TEN}, ValueError, "class 0 has 1 example, expected at least 2"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nnbook.training.run import Run
 
 #: Names of columns that end in one of these are better the larger they are.
-LARGER_IS_BETTER = ("accuracy", "auc", "f1", "r2", "precision", "recall", "score")
+LARGER_IS_BETTER = ("accuracy", "auc", "f1", "r2", "precision", "recall", "_score")
 
 __all__ = ["Callback", "EarlyStopping", "Progress", "ReduceOnPlateau"]
 
@@ -101,7 +101,7 @@ class EarlyStopping(Callback):
         How much better counts as a new best.
     smaller_is_better : bool, optional
         By default true unless the name ends in ``accuracy``, ``auc``, ``f1``, ``r2``,
-        ``precision``, ``recall`` or ``score``, as scikit-learn's functions are called.
+        ``precision``, ``recall`` or ``_score``, as scikit-learn's functions are called.
     restore_best : bool
         Put θ (and the running statistics) of the best epoch back at the end.
 
@@ -198,7 +198,7 @@ class ReduceOnPlateau(Callback):
         All cuts together do not multiply the rate by less than this.
     smaller_is_better : bool, optional
         By default true unless the name ends in ``accuracy``, ``auc``, ``f1``, ``r2``,
-        ``precision``, ``recall`` or ``score``, as scikit-learn's functions are called.
+        ``precision``, ``recall`` or ``_score``, as scikit-learn's functions are called.
 
     Attributes
     ----------
