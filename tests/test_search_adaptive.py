@@ -12,6 +12,7 @@ import pytest
 
 from nnbook import search
 from nnbook.search import categorical, linear, log
+from tests.tables import same
 
 optuna = pytest.importorskip("optuna")
 
@@ -39,14 +40,6 @@ def branin(configuration, seed):
 
 def steps(configuration, seed):
     return valley(configuration, seed) + 1 / configuration["epochs"]
-
-
-def same(first, second):
-    assert list(first.columns) == list(second.columns)
-    for name in first.columns:
-        if name != "seconds":
-            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    return True
 
 
 class Killed(BaseException):

@@ -10,6 +10,7 @@ from scipy.stats import qmc
 
 from nnbook import search
 from nnbook.search import categorical, integer, linear, log
+from tests.tables import same
 
 SQUARE = search.Space(x=linear(-1, 1), y=linear(-1, 1))
 MIXED = search.Space(
@@ -25,13 +26,6 @@ def mixed(configuration, seed):
         raise FloatingPointError("too large")
     far = abs(math.log10(configuration["rate"]) + 2) + 0.1 * seed
     return far + abs(configuration.get("momentum", 0.4) - 0.9) + 1 / configuration["width"]
-
-
-def same(first, second):
-    for name in first.columns:
-        if name != "seconds":
-            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    return len(first) == len(second)
 
 
 class Killed(BaseException):

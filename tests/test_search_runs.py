@@ -17,6 +17,7 @@ from nnbook import search
 from nnbook.search import categorical, linear, log
 from nnbook.training import DivergedError, History
 from tests import killed_search
+from tests.tables import same
 
 SPACE = killed_search.SPACE
 
@@ -26,15 +27,6 @@ def bowl(configuration, seed):
 
 
 LINE = search.Space(x=linear(0, 1))
-
-
-def same(first, second, but=("seconds",)):
-    """Tell whether two tables are equal."""
-    assert list(first.columns) == list(second.columns)
-    for name in first.columns:
-        if name not in but:
-            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    return True
 
 
 # ------------------------------------------------------------------------- grid and random

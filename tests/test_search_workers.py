@@ -24,6 +24,7 @@ from nnbook import search
 from nnbook.search import engine, farm, jobs, journal, worker
 from tests import searched_by_workers as helper
 from tests.searched_by_workers import SEARCH, bowl, descendants, noted, train, with_epochs
+from tests.tables import same
 
 ROOT = Path(__file__).resolve().parents[1]
 LINE = search.Space(x=search.linear(0, 1))
@@ -56,15 +57,6 @@ def _leaves_no_process():
 def client():
     with search.cluster(2) as found:
         yield found
-
-
-def same(first, second, but=("seconds",)):
-    """Tell whether two tables are equal to the bit."""
-    assert list(first.columns) == list(second.columns)
-    for name in first.columns:
-        if name not in but:
-            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    return True
 
 
 def until(true, seconds=30):

@@ -15,7 +15,7 @@ import numpy as np
 
 from nnbook._arguments import check_choice, check_whole
 from nnbook._arrays import as_generator, as_numpy
-from nnbook.curvature.functions import ACTIVATIONS, LOSSES, Activation, Loss
+from nnbook.curvature.functions import LOSSES, Activation, Loss, as_activation
 from nnbook.objective import slices_of
 
 __all__ = ["DenseObjective", "Layer", "Passes"]
@@ -126,7 +126,7 @@ class DenseObjective:
         sizes = [check_whole(size, "a size") for size in sizes]
         if len(sizes) < 2:
             raise ValueError(f"sizes is {sizes}; expected at least inputs and outputs")
-        hidden, last = _activation(activation), _activation(output)
+        hidden, last = as_activation(activation), as_activation(output)
         shapes: dict[str, tuple[int, ...]] = {}
         for k, (inputs, units) in enumerate(itertools.pairwise(sizes)):
             shapes[f"{2 * k}.weight"] = (units, inputs)
@@ -269,12 +269,6 @@ class DenseObjective:
     def __repr__(self) -> str:
         sizes = "-".join(map(str, [self.layers[0].inputs, *(one.units for one in self.layers)]))
         return f"DenseObjective({sizes}, {self.kind.name}, {self.examples} examples)"
-
-
-def _activation(choice: str | Activation) -> Activation:
-    if isinstance(choice, Activation):
-        return choice
-    return ACTIVATIONS[check_choice(choice, "activation", tuple(ACTIVATIONS))]
 
 
 def _checked(data: tuple[Any, Any], sizes: Sequence[int], loss: Loss) -> tuple[Array, Array]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
 
-__all__ = ["ACTIVATIONS", "LOSSES", "Activation", "Loss", "scaled_tanh"]
+from nnbook._arguments import check_choice
+
+__all__ = ["ACTIVATIONS", "LOSSES", "Activation", "Loss", "as_activation", "scaled_tanh"]
 
 Array = np.ndarray
 
@@ -81,6 +83,13 @@ _FUNCTIONS = {
 #: By name; those of `nnbook.layers.activation`, and softsign.
 ACTIVATIONS = {name: Activation(name, values) for name, values in _FUNCTIONS.items()}
 ACTIVATIONS["scaled_tanh"] = scaled_tanh()
+
+
+def as_activation(choice: str | Activation) -> Activation:
+    """Return an activation, by its name or as it is."""
+    if isinstance(choice, Activation):
+        return choice
+    return ACTIVATIONS[check_choice(choice, "activation", tuple(ACTIVATIONS))]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as onp
 from nnbook import optim
 from nnbook.gluon.parameters import ParameterVector, host_view
 from nnbook.gluon.runtime import mx, np
+from nnbook.optim.transforms import is_rule
 from nnbook.training.updates import RuleUpdate, check_penalty
 
 __all__ = ["DeviceUpdate", "TrainerUpdate", "make_update"]
@@ -120,7 +121,7 @@ def make_update(vector: ParameterVector, optimizer: Any, penalty: Any) -> Any:
     """
     if isinstance(optimizer, mx.optimizer.Optimizer):
         return TrainerUpdate(optimizer, vector, penalty)
-    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+    if not is_rule(optimizer):
         raise TypeError(
             f"optimizer is {optimizer!r}; expected a rule such as nnbook.optim.momentum(0.1) "
             "or an mxnet.optimizer.Optimizer"

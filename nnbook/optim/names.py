@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnbook.optim import rules
-from nnbook.optim.transforms import chain, clip, clip_values
+from nnbook.optim.transforms import chain, clip, clip_values, is_rule
 
 __all__ = ["DEFAULT_RATES", "clipped", "named"]
 
@@ -87,7 +87,7 @@ def clipped(optimizer: Any, norm: float | None = None, value: float | None = Non
     before += [] if norm is None else [clip(norm)]
     if not before:
         return optimizer
-    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+    if not is_rule(optimizer):
         raise TypeError(
             f"optimizer is {optimizer!r}; clip_norm and clip_value expect a rule of nnbook.optim. "
             "MXNet's own optimizers limit entries by their clip_gradient"

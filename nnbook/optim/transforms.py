@@ -357,9 +357,14 @@ class _Own(Rule):
         return repr(self.rule)
 
 
+def is_rule(thing: Any) -> bool:
+    """Tell whether something has what a rule needs: `init` and `update`."""
+    return hasattr(thing, "init") and hasattr(thing, "update")
+
+
 def complete_rule(rule: Any) -> Any:
     """Return a rule with all that `Rule` has; raise TypeError for what is none."""
-    if not (hasattr(rule, "init") and hasattr(rule, "update")):
+    if not is_rule(rule):
         raise TypeError(f"{rule!r} is no update rule; expected init(theta) and update(g, state, θ)")
     rest = ("learning_rate", "apply", "rate", "scaled", "for_weights")
     return rule if all(hasattr(rule, name) for name in rest) else _Own(rule)

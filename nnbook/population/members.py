@@ -11,7 +11,7 @@ import numpy as onp
 
 from nnbook._arguments import check_seed
 from nnbook.optim import Optimizer, named
-from nnbook.optim.transforms import complete_rule
+from nnbook.optim.transforms import complete_rule, is_rule
 from nnbook.training.callbacks import Callback, EarlyStopping
 from nnbook.training.run import Plan, permuted
 
@@ -77,7 +77,7 @@ def _rules(optimizer: Any, count: int) -> list[Any]:
     """Return each member's rule: its own, or its part of one whose numbers are arrays."""
     rules = [named(rule) for rule in _each("optimizer", _one_rule(optimizer), count)]
     for rule in rules:
-        if not (hasattr(rule, "init") and hasattr(rule, "update")):
+        if not is_rule(rule):
             raise TypeError(f"optimizer is {rule!r}; expected a rule of nnbook.optim, or a list")
     return [_rule_of(complete_rule(rule), k, count) for k, rule in enumerate(rules)]
 

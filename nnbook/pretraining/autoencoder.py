@@ -11,12 +11,12 @@ from scipy.special import expit
 
 from nnbook._arguments import check_choice, check_flag, check_number, check_whole
 from nnbook._arrays import as_generator
-from nnbook.curvature.functions import ACTIVATIONS, LOSSES, Activation
+from nnbook.curvature.functions import LOSSES, Activation, as_activation
 from nnbook.losses.penalties import activity_penalty
 from nnbook.pretraining.base import LayerObjective, Start, as_inputs, check_start
 from nnbook.pretraining.corruption import check_amount, spoil
 
-__all__ = ["AutoEncoder", "AutoEncoderObjective", "as_activation"]
+__all__ = ["AutoEncoder", "AutoEncoderObjective"]
 
 Array = np.ndarray
 
@@ -272,10 +272,3 @@ class AutoEncoderObjective(LayerObjective):
 def _squared_lengths(weight: Array) -> Array:
     """Return ‖w‖² of each row."""
     return np.einsum("ij,ij->i", weight, weight)
-
-
-def as_activation(choice: str | Activation) -> Activation:
-    """Return an activation, by its name or as it is."""
-    if isinstance(choice, Activation):
-        return choice
-    return ACTIVATIONS[check_choice(choice, "activation", tuple(ACTIVATIONS))]

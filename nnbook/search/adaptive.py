@@ -129,10 +129,6 @@ class AdaptiveSearch(Stepped):
         """Return the steps, which are the same for every trial."""
         return self.steps  # type: ignore[return-value]
 
-    def configuration(self, trial: int) -> dict[str, Any]:
-        """Raise: what is tried depends on what came out."""
-        raise TypeError("what an AdaptiveSearch tries depends on what came out; run it")
-
     def waits_for(self, trial: int) -> int:
         """Return how many trials must have ended: all before those chosen together."""
         return 0 if self.at_once is None else trial // self.at_once * self.at_once

@@ -177,10 +177,6 @@ class CoordinateSearch(Search):
         """How many configurations there are."""
         return self._size  # type: ignore[attr-defined]
 
-    def configuration(self, trial: int) -> dict[str, Any]:
-        """Raise: what is tried depends on what came out."""
-        raise TypeError("what a CoordinateSearch tries depends on what came out; run it")
-
     def waits_for(self, trial: int) -> int:
         """Return where the line of a trial begins."""
         return self._line(trial)[2] if trial else 0
@@ -301,14 +297,9 @@ class CoarseToFine(Stepped):
         """Return an evaluated trial as it is to be recorded: it has a value in the last round."""
         trial = super().settled(trial)
         last = self.steps is None or trial.measures.get(self.budget) == self.steps[-1]
-        return trial if last or trial.state != "complete" else self._without_value(trial)
-
-    def _without_value(self, trial: Trial) -> Trial:
+        if last or trial.state != "complete":
+            return trial
         return replace(self.ended_early(trial), value=math.nan)
-
-    def configuration(self, trial: int) -> dict[str, Any]:
-        """Raise: what is tried depends on what came out."""
-        raise TypeError("what a CoarseToFine search tries depends on what came out; run it")
 
     def waits_for(self, trial: int) -> int:
         """Return where the round of a trial begins."""

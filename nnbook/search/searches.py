@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as onp
@@ -55,8 +54,14 @@ class Search:
         Returns
         -------
         dict
+
+        Raises
+        ------
+        TypeError
+            The search learns: what it tries depends on what came out.
         """
-        raise NotImplementedError
+        name = type(self).__name__
+        raise TypeError(f"what {name} tries depends on what came out; run it")
 
     def ask(self, trial: int, log: Log) -> dict[str, Any]:
         """Choose a configuration, just before its evaluation; a search that learns overrides this.
@@ -204,9 +209,10 @@ class Search:
         if workers is None and time_limit is not None:
             raise ValueError(f"time_limit is {time_limit!r}; it needs workers, such as workers=1")
         limit = None if time_limit is None else check_positive(time_limit, "time_limit")
+        many: Any = evaluate_many
         if evaluate is not None:
             one, batch = evaluate, 1
-            evaluate_many = lambda cs, seeds: [one(cs[0], seeds[0])]  # noqa: E731
+            many = lambda cs, seeds: [one(cs[0], seeds[0])]  # noqa: E731
         with (
             Log() if path is None else FileLog(path, self.identity()) as log,
             home(path) as folder,
@@ -217,9 +223,9 @@ class Search:
                     if workers is not None:
                         from nnbook.search.farm import run_on
 
-                        run_on(workers, agenda, evaluate_many, catch, batch, folder, limit, shown)
-                    for trials in self._pending(agenda, batch):
-                        self._evaluate(trials, evaluate_many, catch, agenda, folder)
+                        run_on(workers, agenda, many, catch, batch, folder, limit, shown)
+                    while trials := agenda.take(batch):
+                        evaluate_trials(trials, many, catch, self.space, folder, agenda)
                         shown()
             except BaseException as stop:
                 stop.results = self._table(log)  # type: ignore[attr-defined]
@@ -233,17 +239,6 @@ class Search:
                 stacklevel=2,
             )
         return results
-
-    def _pending(self, agenda: Agenda, size: int) -> Iterator[list[Trial]]:
-        """Yield what has no result yet, so many at a time."""
-        while trials := agenda.take(size):
-            yield trials
-
-    def _evaluate(
-        self, trials: list[Trial], many: Any, catch: Any, agenda: Agenda, folder: Path
-    ) -> None:
-        """Evaluate trials and record them."""
-        evaluate_trials(trials, many, catch, self.space, folder, agenda)
 
     def _table(self, log: Log) -> Results:
         order = {seed: k for k, seed in enumerate(self.seeds)}

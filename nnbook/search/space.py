@@ -155,11 +155,7 @@ class Space(Mapping[str, Dimension]):
         -------
         dict
         """
-        configuration: dict[str, Any] = {}
-        for (name, dimension), u in zip(self.items(), rng.random(len(self)), strict=True):
-            if self.is_active(name, configuration):
-                configuration[name] = dimension.at(float(u))
-        return configuration
+        return self.at(rng.random(len(self)))
 
     def at(self, units: Iterable[float]) -> dict[str, Any]:
         """Return the configuration at a point of the unit cube.
