@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as onp
@@ -47,4 +48,6 @@ class Tell(training.Callback):
 if __name__ == "__main__":
     kind, file, result = sys.argv[1:]
     theta, history, stopping = run(kind, file, callbacks=[Tell()])
-    onp.savez(result, theta=theta, val_loss=history["val_loss"], best=stopping.best_epoch)
+    whole = result + ".part.npz"  # a kill may come while the file is being written
+    onp.savez(whole, theta=theta, val_loss=history["val_loss"], best=stopping.best_epoch)
+    os.replace(whole, result)

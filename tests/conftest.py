@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -29,3 +30,16 @@ def _same_seed() -> None:
         from nnbook.runtime import seed_everything
 
         seed_everything(20240229)
+
+
+@pytest.fixture(autouse=True)
+def _same_style() -> None:
+    """Undo what a test before, or a page that it executed, has left behind in matplotlib."""
+    if "matplotlib" in sys.modules:
+        import matplotlib as mpl
+
+        mpl.rcdefaults()
+    if "matplotlib.pyplot" in sys.modules:
+        import matplotlib.pyplot as plt
+
+        plt.close("all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -95,10 +96,19 @@ def never_ends(job, epoch):
 
 
 def descendants(pid=None):
-    """Return the processes that another one, or this, has started, and theirs."""
+    """Return the processes that another one, or this, has started, and theirs.
+
+    Not what is no Python and its descendants: the browser of the site's tests, which may run in
+    this process as well, starts and ends processes of its own when it likes.
+    """
     import psutil  # not on workers, which import this
 
-    return psutil.Process(pid).children(recursive=True)
+    found = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "python" in child.name():
+                found += [child, *child.children(recursive=True)]
+    return found
 
 
 def main(file, notes, workers, pause):

@@ -314,7 +314,8 @@ def test_a_worker_killed_with_a_finished_result(client, tmp_path, monkeypatch):
 def test_a_trial_that_kills_every_worker_is_given_up(client):
     found = SEARCH.run(partial(train, act=helper.kills_itself), workers=client)
     assert found["state"].tolist() == [*3 * ["complete"], "failed", *4 * ["complete"]]
-    assert found["error"][3] == "it killed 4 workers"
+    # A worker's note that it has started may die with it; the trial is then handed out once more.
+    assert found["error"][3] in {"it killed 4 workers", "it killed 8 workers"}
     others = np.arange(8) != 3
     np.testing.assert_array_equal(found["value"][others], EXPECTED["value"][others])
 
