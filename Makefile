@@ -130,9 +130,10 @@ lock: .venv-uv/.stamp ## resolve pyproject.toml into requirements.lock
 	  --no-header --no-emit-index-url -o requirements.lock
 
 # The dependencies of the package in their oldest versions allowed, the test tools as usual.
+PYENV_310 := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.10.*/bin/python)
 .venv-oldest/.stamp: pyproject.toml .venv-uv/.stamp
 	@oldest=; \
-	for candidate in $(or $(PYTHON),python3.10 $(PYTHON_CANDIDATES)); do \
+	for candidate in $(or $(PYTHON),python3.10 $(PYTHON_CANDIDATES) $(PYENV_310)); do \
 	  if $$candidate -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null; then \
 	    oldest=$$candidate; break; \
 	  fi; \

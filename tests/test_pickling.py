@@ -262,6 +262,10 @@ def test_callbacks_of_a_run_that_diverged():
     assert repr(monitors.report(again)) == repr(monitors.report(watching))
 
 
+def fold(configuration, train, test):
+    return configuration["a"] * len(test)
+
+
 def results():
     net = layers.mlp(2, [4], 2, "tanh", seed=0)
     history = training.fit(net, (X, Y), (X, Y), optimizer=optim.sgd(0.1), epochs=2, **SETTINGS)
@@ -274,6 +278,15 @@ def results():
         "Space": space,
         "GridSearch": search.GridSearch(space, points=2),
         "RandomSearch": search.RandomSearch(space, 3),
+        "SobolSearch": search.SobolSearch(space, 3),
+        "CoordinateSearch": search.CoordinateSearch(space, points=3),
+        "CoarseToFine": search.CoarseToFine(space, trials=3),
+        "SuccessiveHalving": search.SuccessiveHalving(space, trials=9, most=9),
+        "Hyperband": search.Hyperband(space, most=9),
+        "AdaptiveSearch": search.AdaptiveSearch(space, trials=3),
+        "Nested": search.nested(
+            search.RandomSearch(search.Space(a=search.linear(0, 1)), 2), fold, 20, outer=2, inner=2
+        ),
         "BestOf": search.best_of(found),
         "Border": search.borders(found),
         "RangeTest": training.RangeTest(onp.ones(1), onp.ones(1), onp.ones(1)),

@@ -13,7 +13,7 @@ import numpy as onp
 from nnbook._arguments import check_number, check_seed, check_whole
 from nnbook.search.dimensions import Dimension, same_value
 from nnbook.search.journal import Log
-from nnbook.search.searches import Search, _check
+from nnbook.search.searches import DrawnSearch, Search, _check
 from nnbook.search.space import Space
 from nnbook.search.steps import Stepped, value_at
 from nnbook.search.trials import Trial, scores
@@ -22,7 +22,7 @@ __all__ = ["CoarseToFine", "CoordinateSearch", "SobolSearch"]
 
 
 @dataclass(frozen=True)
-class SobolSearch(Search):
+class SobolSearch(DrawnSearch):
     """Configurations spread evenly: Sobol's sequence, scrambled, in place of random points.
 
     Random points clump and leave holes. Those of a low-discrepancy sequence keep apart, in each
@@ -59,35 +59,19 @@ class SobolSearch(Search):
     ([0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7])
     """
 
-    space: Space
-    trials: int
-    seed: int = 0
-    seeds: int | Sequence[int] = 1  # type: ignore[assignment]
-    smaller_is_better: bool = True
-
     def __post_init__(self) -> None:
         from scipy.stats import qmc
 
-        _check(self)
-        check_whole(self.trials, "trials")
-        rng = onp.random.default_rng(check_seed(self.seed))
+        super().__post_init__()
+        rng = onp.random.default_rng(self.seed)
         # SciPy 1.15 renamed the argument.
         name = "rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed"
         points = qmc.Sobol(len(self.space), scramble=True, **{name: rng})
         object.__setattr__(self, "_points", points.random_base2(math.ceil(math.log2(self.trials))))
 
-    @property
-    def size(self) -> int:
-        """How many configurations there are."""
-        return self.trials
-
     def configuration(self, trial: int) -> dict[str, Any]:
         """Return one configuration, which depends on the seed and its number alone."""
         return self.space.at(self._points[trial])  # type: ignore[attr-defined]
-
-    def identity(self) -> dict[str, Any]:
-        """Return what makes this the same search when it is resumed."""
-        return {**super().identity(), "seed": self.seed, "trials": self.trials}
 
 
 @dataclass(frozen=True)

@@ -303,7 +303,32 @@ class GridSearch(Search):
 
 
 @dataclass(frozen=True)
-class RandomSearch(Search):
+class DrawnSearch(Search):
+    """What searches share that draw a given number of configurations by a seed."""
+
+    space: Space
+    trials: int
+    seed: int = 0
+    seeds: int | Sequence[int] = 1  # type: ignore[assignment]
+    smaller_is_better: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self)
+        object.__setattr__(self, "trials", check_whole(self.trials, "trials"))
+        object.__setattr__(self, "seed", check_seed(self.seed, "seed"))
+
+    @property
+    def size(self) -> int:
+        """How many configurations there are."""
+        return self.trials
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes this the same search when it is resumed."""
+        return {**super().identity(), "seed": self.seed, "trials": self.trials}
+
+
+@dataclass(frozen=True)
+class RandomSearch(DrawnSearch):
     """Independent configurations, each dimension uniform on its scale.
 
     The chance that none of n trials falls into the best part p of the space is (1 − p)ⁿ, whatever
@@ -341,29 +366,9 @@ class RandomSearch(Search):
     True
     """
 
-    space: Space
-    trials: int
-    seed: int = 0
-    seeds: int | Sequence[int] = 1  # type: ignore[assignment]
-    smaller_is_better: bool = True
-
-    def __post_init__(self) -> None:
-        _check(self)
-        object.__setattr__(self, "trials", check_whole(self.trials, "trials"))
-        object.__setattr__(self, "seed", check_seed(self.seed, "seed"))
-
-    @property
-    def size(self) -> int:
-        """How many configurations there are."""
-        return self.trials
-
     def configuration(self, trial: int) -> dict[str, Any]:
         """Return one configuration, which depends on the seed and its number alone."""
         return self.space.sample(onp.random.default_rng([self.seed, trial]))
-
-    def identity(self) -> dict[str, Any]:
-        """Return what makes this the same search when it is resumed."""
-        return {**super().identity(), "seed": self.seed, "trials": self.trials}
 
 
 def _check(search: Any) -> None:
