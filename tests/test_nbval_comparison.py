@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 import os
 import subprocess
 import sys
@@ -10,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as onp
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
 
 from conftest import Printed, comparable, tolerance_of, unrun_cells
 from tools import notebooks
@@ -297,3 +302,38 @@ def test_committed_notebooks_are_clean(path: Path) -> None:
     assert notebooks.problems(notebook) == []
     assert notebooks.clean(copy.deepcopy(notebook)) == notebook
     assert unrun_cells(notebook) == []
+
+
+def in_base64(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="png")
+    return base64.encodebytes(buffer.getvalue()).decode()
+
+
+def pixels(png: str) -> onp.ndarray:
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    return onp.asarray(image.convert("RGBA"), dtype="int16")
+
+
+def test_a_figure_takes_less_room_and_looks_the_same() -> None:
+    figure = Figure(figsize=(4, 3))
+    axes = figure.add_subplot()
+    axes.plot(onp.sin(onp.arange(50)), "o-", label="a line")
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="white")
+    png = base64.encodebytes(buffer.getvalue()).decode()
+    small = notebooks.smaller(png)
+    assert len(small) < 0.6 * len(png)
+    assert onp.quantile(abs(pixels(small) - pixels(png)), 0.999) <= 12
+    assert notebooks.smaller(small) == small
+
+
+@pytest.mark.parametrize("kind", ["photograph", "transparent"])
+def test_a_figure_that_a_palette_would_change_is_kept(kind: str) -> None:
+    levels = onp.random.default_rng(0).integers(0, 256, (90, 120, 4), dtype=onp.uint8)
+    levels[..., 3] = 255 if kind == "photograph" else 100
+    if kind == "transparent":
+        levels[..., :3] = 0
+    png = in_base64(Image.fromarray(levels))
+    assert notebooks.smaller(png) == png
