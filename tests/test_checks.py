@@ -806,3 +806,26 @@ def test_the_rehearsal_says_what_the_run_then_does():
     history = fit(case.net, case.data, loss=case.loss, progress=False, **case.fit_options)
     assert result.measured["train_first"] == pytest.approx(history["train_loss"][0])
     assert result.measured["train_last"] == pytest.approx(history["train_loss"][-1])
+
+
+def test_a_loss_that_no_output_moves_is_found():
+    x, y = data.moons(60, rng=0)
+    target = x[:, 0].astype("float32")
+    net = layers.mlp(2, [8], 1, "tanh", seed=0)
+
+    def deviation(outputs, targets):
+        return targets.reshape(-1) - outputs.reshape(-1)
+
+    def meant(outputs, targets):
+        d = deviation(outputs, targets)
+        return (d > 0).astype("float32") * 0.7 * d - (d <= 0).astype("float32") * 0.3 * d
+
+    def written(outputs, targets):  # MXNet computes a condition times a fraction in whole numbers
+        d = deviation(outputs, targets)
+        return (d > 0) * 0.7 * d - (d <= 0) * 0.3 * d
+
+    right = checks.check_initial_loss(net, (x, target), loss=meant)
+    wrong = checks.check_initial_loss(net, (x, target), loss=written)
+    assert right.passed
+    assert wrong.measured["loss"] == 0  # the day MXNet computes it, this finding has no example
+    assert "the loss of 60 examples depends on no output" in str(wrong)

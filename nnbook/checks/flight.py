@@ -42,8 +42,8 @@ def preflight(
         An initialised network. Nothing is changed: all work is done on copies.
     data, validation : tuple of array
         ``(x, y)``, as for `nnbook.training.fit`.
-    loss : callable
-        ``loss(outputs, targets)``.
+    loss : callable or str
+        ``loss(outputs, targets)``, or the name of one of `nnbook.losses`.
     burn_in : int
         Gradients are checked at the initial weights and, if they are right, again after so many
         steps of training.
@@ -51,7 +51,9 @@ def preflight(
         Print the report.
     **fit_options
         What `nnbook.training.fit` will be given: optimizer, batch_size, epochs, penalty, seed,
-        order, callbacks. Without an optimizer the rule is not tried and nothing is rehearsed.
+        order, callbacks. They serve the rehearsal, a short run by `fit` itself; batch_size,
+        epochs, seed, shuffle, order and penalty the checks before it, too. Without an optimizer
+        the rule is not tried and nothing is rehearsed.
 
     Returns
     -------

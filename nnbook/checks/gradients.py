@@ -50,8 +50,8 @@ def check_gradients(
         inside. It is not changed, even if the check raises.
     data : tuple of array
         ``(x, y)``: examples, shape (n, ...), and labels or targets. Not with an objective.
-    loss : callable
-        ``loss(outputs, targets)``, as for `nnbook.training.fit`. Not with an objective.
+    loss : callable or str
+        ``loss(outputs, targets)`` or a name, as for `nnbook.training.fit`. Not with an objective.
     penalty : object, optional
         With ``value`` and ``gradient``, such as `nnbook.losses.l2_penalty(0.001)`. It is checked
         apart, as "penalty": added to the loss it could hide errors there.

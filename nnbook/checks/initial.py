@@ -40,8 +40,8 @@ def check_initial_loss(
 
     Equal outputs for all classes must give ln C with softmax, C ln 2 with C sigmoids, C − 1 with
     the hinge loss of Weston and Watkins; the first outputs should not be much worse. Every output
-    should count, and every example whose loss is above chance should have a gradient. Evaluating
-    twice must give the same.
+    should count, one at least, and every example whose loss is above chance should have a
+    gradient. Evaluating twice must give the same.
 
     Parameters
     ----------
@@ -193,6 +193,13 @@ def _too_high(first: float, chance: float, outputs: onp.ndarray) -> Finding:
 
 def _without_influence(slopes: onp.ndarray, outputs: onp.ndarray) -> list[Finding]:
     """Find outputs that no example's loss depends on."""
+    if len(slopes) > 1 and not slopes.any():
+        message = f"the loss of {len(slopes)} examples depends on no output: its gradient is 0"
+        advice = (
+            "print the loss of a few examples; in MXNet a condition (boolean) times a fraction is "
+            "0: convert it first, (a > b).astype('float32') * 0.5, or use np.where"
+        )
+        return [Finding(CHECK, "error", message, advice)]
     if slopes.ndim != 2 or slopes.shape[1] < 2 or len(slopes) < 2:
         return []
     idle = onp.flatnonzero((slopes == 0).all(axis=0))
