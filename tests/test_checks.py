@@ -809,7 +809,7 @@ def test_the_rehearsal_says_what_the_run_then_does():
 
 
 def test_a_loss_that_no_output_moves_is_found():
-    x, y = data.moons(60, rng=0)
+    x, _ = data.moons(60, rng=0)
     target = x[:, 0].astype("float32")
     net = layers.mlp(2, [8], 1, "tanh", seed=0)
 

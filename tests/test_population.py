@@ -268,6 +268,8 @@ def test_a_stack_on_another_device_leaves_its_arrays_there(digits):
         ),
         ({"optimizer": "sdg"}, ValueError, "optimizer is 'sdg'; expected one of"),
         ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"early_stopping": True}, TypeError, "early_stopping is True; expected None or an Early"),
+        ({"callbacks": [[], ["loss"], []]}, TypeError, r"callbacks\[1\] has 'loss'; expected each"),
     ],
 )
 def test_bad_input_is_refused_before_anything_changes(options, error, message, digits):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as onp
 
-from nnbook._arguments import check_seed
+from nnbook._arguments import check_list, check_seed
 from nnbook.optim import Optimizer, named
 from nnbook.optim.transforms import complete_rule, is_rule
 from nnbook.training.callbacks import Callback, EarlyStopping
@@ -51,6 +51,11 @@ def members_of(
     if len(seeds) != count:
         raise _uneven("seeds", seeds, count)
     called = _callbacks(callbacks, count)
+    if not isinstance(early_stopping, (EarlyStopping, type(None))):
+        raise TypeError(
+            f"early_stopping is {early_stopping!r}; expected None or an EarlyStopping, such as "
+            "training.EarlyStopping('val_loss', patience=10)"
+        )
     found = []
     for k, net in enumerate(nets):
         stopping = () if early_stopping is None else (copy.deepcopy(early_stopping),)
@@ -124,4 +129,4 @@ def _callbacks(callbacks: Any, count: int) -> list[tuple[Callback, ...]]:
         )
     if len(lists) != count:
         raise _uneven("callbacks", lists, count)
-    return [tuple(mine) for mine in lists]
+    return [tuple(check_list(mine, f"callbacks[{k}]", Callback)) for k, mine in enumerate(lists)]
