@@ -47,6 +47,8 @@ def train(configuration, seed, notes=None, pause=0.0, act=None):
     """A stand-in for training, with a checkpoint after each epoch."""
     job = search.this_job()
     epoch, state = job.load() or (0, {"x": configuration["start"]})
+    if act is None:
+        _limit_files()  # a worker may have had `fills_the_disk` before
     while epoch < EPOCHS:
         epoch += 1
         if notes is not None:
@@ -75,10 +77,15 @@ def hangs(job, epoch):
 
 def fills_the_disk(job, epoch):
     """Let the system refuse to write for trial 2."""
+    _limit_files(100 if job.trial == 2 else None)
+
+
+def _limit_files(size=None):
+    """Let this process write no file beyond a size, in bytes."""
     import resource
 
-    size = 100 if job.trial == 2 else resource.RLIM_INFINITY
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    limit = resource.RLIM_INFINITY if size is None else size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 
 def eats_memory(job, epoch):

@@ -339,7 +339,7 @@ SETTINGS = {
         "2 averages are called 'ema' .* give each a name",
     ),
     "a watched text": (
-        {"callbacks": [Adds("much"), training.EarlyStopping("mine")]},
+        {"callbacks": [Adds("much"), training.EarlyStopping("mine", smaller_is_better=True)]},
         TypeError,
         "EarlyStopping watches 'mine', which is 'much'; expected a number",
     ),

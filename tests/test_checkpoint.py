@@ -236,7 +236,9 @@ def test_a_run_resumes_in_a_net_with_other_values_and_on_another_device(tmp_path
 
 def test_callbacks_without_a_memory_may_come_and_go(tmp_path):
     def stopping():
-        return training.EarlyStopping("epoch", patience=20)  # the first is the best
+        return training.EarlyStopping(
+            "epoch", patience=20, smaller_is_better=True
+        )  # the first is the best
 
     patient = stopping()
     expected, _ = fit(callbacks=[patient])

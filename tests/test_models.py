@@ -455,3 +455,38 @@ def test_wrong_input():
     ]:
         with pytest.raises(error, match=message):
             call()
+
+
+class Words(mx.gluon.HybridBlock):
+    def __init__(self, size):
+        super().__init__()
+        self.embedding = mx.gluon.nn.Embedding(size, 2)
+        self.last = mx.gluon.nn.Dense(2)
+
+    def hybrid_forward(self, F, x):
+        return self.last(self.embedding(x))
+
+
+def test_a_network_of_ones_own_may_be_made_from_the_notes(tmp_path):
+    net = Words(3)
+    net.initialize()
+    outputs = net(np.array([[0, 1], [2, 2]]))
+    models.save(tmp_path / "words", net, loss="softmax_cross_entropy", notes={"words": list("abc")})
+
+    def build(notes):
+        made = Words(len(notes["words"]))
+        made.initialize()
+        return made
+
+    model = models.load(tmp_path / "words", net=build)
+    assert (model.outputs([[0, 1], [2, 2]]) == outputs.asnumpy()).all()
+    with pytest.raises(TypeError, match="or a function of the file's notes that makes one"):
+        models.load(tmp_path / "words")
+
+
+def test_what_a_model_cannot_use_is_refused():
+    net = layers.mlp(3, [4], 2, seed=0)
+    with pytest.raises(TypeError, match="preprocessing has a function; expected what has a method"):
+        models.Model(net, losses.softmax_cross_entropy, preprocessing=lambda x: x / 255)
+    with pytest.raises(ValueError, match="classes are given, and the loss says nothing of classes"):
+        models.Model(net, losses.squared_error, classes=["no", "yes"])

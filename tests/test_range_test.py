@@ -134,3 +134,16 @@ def test_a_loss_that_is_not_finite_at_the_first_step():
 def test_data_that_are_no_numbers_from_the_first_step():
     with pytest.raises(ValueError, match="finite"):
         training.range_test(unit(), (X * onp.nan, Y), **SETTINGS)
+
+
+def test_steps_are_those_of_the_training_to_come():
+    plain = training.range_test(unit(), (X, Y), steps=20, **SETTINGS)
+    weights = onp.linspace(0, 2, len(X))
+    weighed = training.range_test(unit(), (X, Y), steps=20, sample_weight=weights, **SETTINGS)
+    assert len(plain.losses) == len(weighed.losses) == 20
+    assert (plain.losses != weighed.losses).any()
+    clipped = training.range_test(unit(), (X, Y), steps=60, high=1e3, clip_norm=1e-3, **SETTINGS)
+    broken = training.range_test(unit(), (X, Y), steps=60, high=1e3, **SETTINGS)
+    assert clipped.learning_rates[-1] > 10 * broken.learning_rates[-1]
+    with pytest.raises(TypeError, match="range_test takes no callbacks, epoch; expected"):
+        training.range_test(unit(), (X, Y), callbacks=[], epoch=3, **SETTINGS)

@@ -639,7 +639,7 @@ def test_weight_decay_over_an_epoch_is_the_power_of_its_factor():
 
 def scripted(values, **settings):
     """Run early stopping on a column with given values; return the history, net and stopper."""
-    stopper = EarlyStopping("score", **settings)
+    stopper = EarlyStopping("score", **{"smaller_is_better": True, **settings})
 
     class Script(Callback):
         def __init__(self):
@@ -708,7 +708,7 @@ def test_early_stopping_puts_back_the_running_statistics_too():
         def on_validation(self, run, row):
             row["score"] = float(run.epoch)
 
-    fit(net, epochs=3, callbacks=[Keep(), EarlyStopping("score", patience=5)])
+    fit(net, epochs=3, callbacks=[Keep(), EarlyStopping("score", smaller_is_better=True)])
     for name, array in ParameterVector(net).state.items():
         assert (array.asnumpy() == kept[1][name]).all()
         assert not (kept[1][name] == kept[3][name]).all()
@@ -831,3 +831,53 @@ def test_a_rate_for_every_weight():
     fit(net, optimizer=optim.sgd(rates))
     onp.testing.assert_allclose(net[0].weight.data().asnumpy(), before[0], atol=1e-8)
     assert onp.abs(net[2].weight.data().asnumpy() - before[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping, training.ReduceOnPlateau])
+def test_a_metric_of_which_nobody_knows_the_direction_must_have_one(callback):
+    with pytest.raises(ValueError, match="monitor is 'val_g_mean', and nobody knows whether less"):
+        callback("val_g_mean")
+    callback("val_g_mean", smaller_is_better=False)
+
+
+def of_differences(outputs, targets):
+    return abs(outputs - targets).sum(axis=1)
+
+
+def test_a_loss_that_mixes_examples_is_refused_with_the_way_out():
+    x, y = RNG.normal(size=(40, 3)), RNG.normal(size=40)
+    settings = {"loss": of_differences, "optimizer": optim.sgd(0.1), "epochs": 1}
+    net = layers.mlp(3, [4], 1, seed=0)
+    way = r"targets of shape \(n,\) make \(n, n\); expected .* y.reshape\(-1, 1\)"
+    with pytest.raises(ValueError, match=way):
+        training.fit(net, (x, y), progress=False, **settings)
+    with pytest.raises(ValueError, match=way):
+        training.evaluate(net, (x, y), of_differences)
+    with pytest.raises(ValueError, match=way):
+        training.fit(net, (x, y), sample_weight=abs(y), progress=False, **settings)
+    history = training.fit(net, (x, y.reshape(-1, 1)), progress=False, **settings)
+    assert history.path == "graph"  # abs can be traced
+
+
+def test_outputs_are_refused_to_examples_that_the_network_does_not_take():
+    net = layers.mlp(3, [4], 1, seed=0)
+    with pytest.raises(ValueError, match=r"the network does not take examples of shape \(5,\)"):
+        training.example_outputs(net, onp.zeros((2, 5)))
+    words = mx.gluon.nn.HybridSequential()
+    words.add(mx.gluon.nn.Embedding(8, 2), mx.gluon.nn.Dense(1))
+    words.initialize()
+    with pytest.raises(ValueError, match="x has 1 values that are no rows of the embedding, the f"):
+        training.example_outputs(words, [[1, 9]])
+
+
+def test_what_keeps_a_recurrent_network_from_a_graph_is_said():
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.rnn.GRU(3, layout="NTC"), mx.gluon.nn.Dense(1))
+    net.initialize()
+    x, y = RNG.normal(size=(20, 4, 2)), RNG.normal(size=(20, 1))
+    history = training.fit(
+        net, (x, y), loss=losses.squared_error, optimizer=optim.sgd(0.1), epochs=1, progress=False
+    )
+    assert (history.path, history.reason) == (
+        "recorded", "MXNet does not trace Gluon's recurrent layers"
+    )  # fmt: skip

@@ -24,7 +24,7 @@ def check_independence(
 
     Outside training, the answer for an example does not depend on the examples beside it, and the
     mean loss of a minibatch is the mean of the losses of its examples alone. A wrong axis, a
-    broadcast of (n, 1) against (n,), a sum instead of a mean and statistics of the minibatch all
+    broadcast of (n,) against (n, 1), a sum instead of a mean and statistics of the minibatch all
     break this.
 
     Parameters
@@ -51,13 +51,13 @@ def check_independence(
     --------
     >>> import numpy as np
     >>> from nnbook import checks, layers, losses
-    >>> x, y = np.random.default_rng(0).normal(size=(9, 4)), np.arange(9) / 9.0
+    >>> x, y = np.random.default_rng(0).normal(size=(9, 4)), np.arange(9).reshape(9, 1) / 9
     >>> net = layers.mlp(4, [5], 1, "tanh", seed=0)
     >>> checks.check_independence(net, (x, y), loss=losses.squared_error).passed
     True
-    >>> def with_broadcast(outputs, targets):
-    ...     return ((outputs - targets) ** 2).mean(axis=-1)
-    >>> checks.check_independence(net, (x, y), loss=with_broadcast).passed
+    >>> def with_company(outputs, targets):
+    ...     return ((outputs - outputs.mean() - targets) ** 2).sum(axis=1)
+    >>> checks.check_independence(net, (x, y), loss=with_company).passed
     False
     """
     x, y = data
@@ -105,6 +105,6 @@ def _loss_coupled(mean: float, mean_alone: float, n: int) -> Finding:
         advice = "the loss is summed over the minibatch: return one value for each example"
     else:
         advice = (
-            "look in the loss for a wrong axis and for shapes that broadcast, (n, 1) against (n,)"
+            "look in the loss for a wrong axis and for shapes that broadcast, (n,) against (n, 1)"
         )
     return Finding(CHECK, "error", message, advice)

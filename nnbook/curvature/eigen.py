@@ -78,7 +78,7 @@ def power_iteration(
     --------
     >>> from nnbook import curvature
     >>> found = curvature.power_iteration(curvature.Diagonal([1.0, -5.0, 2.0]))
-    >>> round(found.values[0], 6), found.converged
+    >>> round(float(found.values[0]), 6), found.converged
     (-5.0, True)
     """
     operator = as_operator(operator)

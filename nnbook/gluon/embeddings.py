@@ -61,7 +61,7 @@ def check_values(ids: onp.ndarray, embedding: Any, name: str) -> None:
     wrong = ids[~((ids >= 0) & (ids <= most) & (ids == onp.floor(ids)))]
     if wrong.size:
         raise ValueError(
-            f"{name} x has {wrong.size:,} values that are no rows of the embedding, the first "
+            f"{name} has {wrong.size:,} values that are no rows of the embedding, the first "
             f"{wrong.flat[0]:g}; expected the whole numbers 0 … {most}"
         )
 

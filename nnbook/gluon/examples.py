@@ -91,7 +91,7 @@ class Examples:
         self.x = place(x, dtype, device, f"{name} x")
         self.y = place(y, _dtype_for(y, dtype), device, f"{name} y")
         self._shape, self._targets = self._probe(name), targets_of(loss)
-        check_ids(net, x, name)
+        check_ids(net, x, f"{name} x")
         self._targets.check(to_numpy(labels), self._shape, name)
         self.classifies = self._targets.are_classes(labels, self._shape)
         self.targets = int(labels.size)
@@ -99,16 +99,8 @@ class Examples:
     def _probe(self, name: str) -> tuple[int, ...]:
         """Run two examples through network and loss; return the shape of the outputs."""
         x, y = self._few()
+        outputs = outputs_of_few(self.net, x, f"{name}'s examples")
         with mx.autograd.pause(train_mode=False):
-            try:
-                outputs = self.net(x)
-                for part in _parts(outputs):
-                    part.wait_to_read()
-            except Exception as error:
-                raise ValueError(
-                    f"the network does not take {name}'s examples of shape {tuple(x.shape[1:])}: "
-                    f"{_first_line(error)}"
-                ) from error
             try:
                 losses = self.loss(outputs, y)
                 losses.wait_to_read()
@@ -123,7 +115,24 @@ class Examples:
                 f"the loss returned shape {tuple(losses.shape)} for {len(x)} examples; expected "
                 "one value per example, or one"
             )
-        return tuple(outputs.shape) if hasattr(outputs, "shape") else ()
+        shape = tuple(outputs.shape) if hasattr(outputs, "shape") else ()
+        if len(x) == 2 and shape == (2, 1) and self._mixes(outputs, y, losses):
+            raise ValueError(
+                f"the loss of one of {name}'s examples depends on the targets of others: outputs "
+                "of shape (n, 1) and targets of shape (n,) make (n, n); expected targets of shape "
+                "(n, 1), y.reshape(-1, 1)"
+            )
+        return shape
+
+    def _mixes(self, outputs: np.ndarray, y: np.ndarray, losses: np.ndarray) -> bool:
+        """Tell whether the losses of two examples change when each is alone."""
+        labels = self.loss.split(y)[0] if isinstance(self.loss, Weighted) else y
+        if labels.ndim > 1 or losses.shape != (2,):
+            return False
+        rows = (slice(0, 1), slice(1, 2))
+        with mx.autograd.pause(train_mode=False):
+            alone = [float(self.loss(outputs[row], y[row]).sum()) for row in rows]
+        return not onp.allclose(losses.asnumpy(), alone, rtol=1e-3, equal_nan=True)
 
     def _few(self) -> tuple[np.ndarray, np.ndarray]:
         """Return two examples as they are trained on."""
@@ -265,6 +274,27 @@ class Examples:
         """Return a checksum of the data."""
         x, y = self.x.asnumpy(), self.y.asnumpy()
         return f"{x.shape} {zlib.crc32(x.tobytes()):08x} {zlib.crc32(y.tobytes()):08x}"
+
+
+def outputs_of_few(net: Any, x: np.ndarray, what: str) -> Any:
+    """Run a few examples through a network.
+
+    Raises
+    ------
+    ValueError
+        It does not take them; the message calls them `what`.
+    """
+    with mx.autograd.pause(train_mode=False):
+        try:
+            outputs = net(x)
+            for part in _parts(outputs):
+                part.wait_to_read()
+        except Exception as error:
+            raise ValueError(
+                f"the network does not take {what} of shape {tuple(x.shape[1:])}: "
+                f"{_first_line(error)}"
+            ) from error
+    return outputs
 
 
 def home(net: Any) -> tuple[mx.Context, str]:

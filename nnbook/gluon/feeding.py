@@ -174,7 +174,7 @@ class FedExamples(Examples):
         self._targets.check(y, (len(y), *self._shape[1:]), name)
         entrance = entrance_of(self.net)
         if isinstance(entrance, mx.gluon.nn.Embedding):
-            check_values(x, entrance, name)
+            check_values(x, entrance, f"{name} x")
         return x, y
 
     def identity(self) -> str:

@@ -356,6 +356,8 @@ class _Bound:
             output = executor.outputs[0]
             output.wait_to_read()
         except (mx.base.MXNetError, KeyError, ValueError, TypeError) as error:
+            if "rnn" in operators_of(owner.graph):
+                raise NotTraceable("MXNet does not trace Gluon's recurrent layers") from error
             raise NotTraceable(str(error)) from error
         self._executor = executor  # keeps the graph's memory alive
         self._keep = (data, label, output, owner.arguments, owner.slopes, owner.fixed)

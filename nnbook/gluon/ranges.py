@@ -24,6 +24,9 @@ __all__ = ["RangeTest", "range_test"]
 _BROKEN = 4.0
 # … and suggests the rate of its smallest value divided by this.
 _MARGIN = 10.0
+# Options of `fit` that change what a step is.
+_OF_STEPS = {"class_weight", "sample_weight", "augment", "clip_norm", "clip_value", "shuffle"}
+_OF_STEPS |= {"order"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,7 @@ def range_test(
     smoothing: float = 0.9,
     seed: int = 0,
     penalty: Any = None,
+    **options: Any,
 ) -> RangeTest:
     r"""Train a copy of a network while the rate rises exponentially, and watch the loss.
 
@@ -104,6 +108,9 @@ def range_test(
         Decides the order of the examples.
     penalty : object, optional
         As for `fit`.
+    **options
+        What else changes the steps of the training to come, as for `fit`: class_weight,
+        sample_weight, augment, clip_norm, clip_value, shuffle, order.
 
     Returns
     -------
@@ -129,6 +136,8 @@ def range_test(
     >>> 0.05 < found.suggestion < 0.5 and len(found.losses) < 100  # beyond, the loss grew
     True
     """
+    if unknown := sorted(set(options) - _OF_STEPS):
+        raise TypeError(f"range_test takes no {', '.join(unknown)}; expected {sorted(_OF_STEPS)}")
     given = named_rule(optimizer)
     _check(given, low, high, steps, smoothing)
     batch_size = check_whole(batch_size, "batch_size")
@@ -149,6 +158,7 @@ def range_test(
             callbacks=[recorder],
             progress=False,
             penalty=penalty,
+            **options,
         )
     except DivergedError:
         if not recorder.losses:

@@ -11,6 +11,9 @@ from nnbook.gluon.runtime import mx
 
 __all__ = ["NotTraceable", "draws", "operators_of", "recorded", "trace", "without_dropout"]
 
+# abs(symbol) calls a method that MXNet has forgotten.
+mx.sym.numpy._Symbol.abs = mx.sym.np.abs
+
 # Parts of the names of operators that draw random numbers.
 _RANDOM = ("dropout", "rnn", "random", "uniform", "normal", "sample", "bernoulli", "shuffle")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +21,7 @@ from nnbook.gluon.architecture import (
 )
 from nnbook.gluon.examples import in_numpy_mode
 from nnbook.gluon.parameters import named_parameters
-from nnbook.gluon.runtime import as_device
+from nnbook.gluon.runtime import as_device, mx
 from nnbook.models.meaning import Meaning
 from nnbook.models.model import Model
 from nnbook.training import CheckpointError
@@ -100,16 +101,22 @@ def save(
 
 
 @in_numpy_mode
-def load(path: str | os.PathLike[str], net: Network | None = None, *, device: Any = None) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    net: Network | Callable[[dict[str, Any]], Network] | None = None,
+    *,
+    device: Any = None,
+) -> Model:
     """Load what `save` wrote. Nothing in the file can run code.
 
     Parameters
     ----------
     path : path
         The file.
-    net : mxnet.gluon.Block, optional
+    net : mxnet.gluon.Block or callable, optional
         A network of the architecture that was saved, which gets the file's values. It is needed
-        where the architecture is code: a class of your own.
+        where the architecture is code: a class of your own. Or a function ``net(notes)`` that makes
+        it, where its sizes follow from the file's notes, such as a vocabulary.
     device : str or mxnet.Context, optional
         Where a network that is made here is to live; by default the CPU.
 
@@ -167,10 +174,13 @@ def model_tree(model: Model) -> dict[str, Any]:
 def model_from(tree: dict[str, Any], net: Any = None, device: Any = None, name: str = "") -> Model:
     """Return the model that `model_tree` described, in a new network or in the one given."""
     values: dict[str, onp.ndarray] = tree["values"]
+    if callable(net) and not isinstance(net, mx.gluon.Block):
+        net = net(tree["notes"] or {})
     if net is None and tree["architecture"] is None:
         raise TypeError(
             f"{name} has the parameters of a network whose architecture is code "
-            f"({tree['code']}); expected such a network beside it: load(path, net=…)"
+            f"({tree['code']}); expected such a network beside it, load(path, net=…), or a "
+            "function of the file's notes that makes one"
         )
     if net is None:
         net = build(tree["architecture"])

@@ -57,7 +57,8 @@ class Model:
     Raises
     ------
     TypeError, ValueError
-        No network; a step without a method ``transform``; class names that are equal.
+        No network; a step without a method ``transform``; class names that are equal, or beside a
+        loss that knows no classes.
 
     Examples
     --------
@@ -85,7 +86,8 @@ class Model:
         if not isinstance(self.net, mx.gluon.Block):
             raise TypeError(f"net is a {type(self.net).__name__}; expected a Gluon network")
         given = self.preprocessing
-        steps = (given,) if hasattr(given, "transform") else tuple(given or ())
+        alone = hasattr(given, "transform") or callable(given)
+        steps = (given,) if alone else tuple(given or ())
         for step in steps:
             if not hasattr(step, "transform"):
                 raise TypeError(
@@ -101,6 +103,11 @@ class Model:
         meaning = self.meaning
         if self.loss is not None:
             meaning = Meaning.of(losses.named(self.loss))
+        if self.classes is not None and meaning is not None and not meaning.classifies:
+            raise ValueError(
+                "classes are given, and the loss says nothing of classes; expected one that does: "
+                "loss.targets = 'labels' for one output a class, 'probabilities' for a sigmoid's"
+            )
         if self.classes is not None:
             object.__setattr__(self, "classes", _checked_classes(self.classes))
         object.__setattr__(self, "preprocessing", steps)

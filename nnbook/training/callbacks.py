@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nnbook.training.run import Run
 
 #: Names of columns that end in one of these are better the larger they are.
+SMALLER_IS_BETTER = ("loss", "error", "rmse", "mse", "mae")
 LARGER_IS_BETTER = ("accuracy", "auc", "f1", "r2", "precision", "recall", "_score")
 
 __all__ = ["Callback", "EarlyStopping", "Progress", "ReduceOnPlateau"]
@@ -100,8 +101,9 @@ class EarlyStopping(Callback):
     smallest_improvement : float
         How much better counts as a new best.
     smaller_is_better : bool, optional
-        By default true unless the name ends in ``accuracy``, ``auc``, ``f1``, ``r2``,
-        ``precision``, ``recall`` or ``_score``, as scikit-learn's functions are called.
+        By default the name decides: true if it ends in ``loss``, ``error``, ``rmse``, ``mse`` or
+        ``mae``, false if in ``accuracy``, ``auc``, ``f1``, ``r2``, ``precision``, ``recall`` or
+        ``_score``, as scikit-learn's functions are called. A metric of another name needs it.
     restore_best : bool
         Put θ (and the running statistics) of the best epoch back at the end.
 
@@ -113,7 +115,8 @@ class EarlyStopping(Callback):
     Raises
     ------
     ValueError, TypeError
-        Patience below 1, or a smallest improvement that is negative or no finite number.
+        Patience below 1, or a smallest improvement that is negative or no finite number; a metric
+        of which nobody knows whether less is better.
     KeyError
         At the first epoch: there is no such column.
 
@@ -197,8 +200,9 @@ class ReduceOnPlateau(Callback):
     minimum : float
         All cuts together do not multiply the rate by less than this.
     smaller_is_better : bool, optional
-        By default true unless the name ends in ``accuracy``, ``auc``, ``f1``, ``r2``,
-        ``precision``, ``recall`` or ``_score``, as scikit-learn's functions are called.
+        By default the name decides: true if it ends in ``loss``, ``error``, ``rmse``, ``mse`` or
+        ``mae``, false if in ``accuracy``, ``auc``, ``f1``, ``r2``, ``precision``, ``recall`` or
+        ``_score``, as scikit-learn's functions are called. A metric of another name needs it.
 
     Attributes
     ----------
@@ -210,7 +214,7 @@ class ReduceOnPlateau(Callback):
     Raises
     ------
     ValueError, TypeError
-        A value outside its range.
+        A value outside its range; a metric of which nobody knows whether less is better.
     KeyError
         At the first epoch: there is no such column.
 
@@ -280,7 +284,14 @@ class ReduceOnPlateau(Callback):
 
 
 def _smaller_is_better(monitor: str, given: bool | None) -> bool:
-    return not monitor.endswith(LARGER_IS_BETTER) if given is None else given
+    if given is not None:
+        return given
+    if not monitor.endswith(SMALLER_IS_BETTER + LARGER_IS_BETTER):
+        raise ValueError(
+            f"monitor is {monitor!r}, and nobody knows whether less of it is better; say so: "
+            "smaller_is_better=True, or False"
+        )
+    return monitor.endswith(SMALLER_IS_BETTER)
 
 
 def _watched(callback: Any, row: dict[str, Any]) -> Any:

@@ -74,7 +74,8 @@ def fit(
         numbers.
     loss : callable or str
         ``loss(outputs, targets)``, one value per example: from `nnbook.losses`, or its name there,
-        or a Gluon loss.
+        or one of Gluon's that works with arrays of NumPy's kind (`SoftmaxCrossEntropyLoss`,
+        `SigmoidBinaryCrossEntropyLoss`, `L1Loss`, `L2Loss`).
     optimizer : Optimizer, Rule, str, tuple or mxnet.optimizer.Optimizer
         A rule of `nnbook.optim` or one composed of them, the name of one (``"adam"``, at the rate
         of `nnbook.optim.DEFAULT_RATES`; ``("adam", 0.01)`` at another), or, for a network, one of
@@ -152,9 +153,11 @@ def fit(
     Python code reads then (the value of a coefficient, say) stays as it was. A network with a
     forward hook, with a block that is not hybrid, or whose graph computes something else than its
     code, is recorded at every step instead, which for a small network takes up to ten times as
-    long; so is a loss whose code does not work on symbols. There, MXNet has no `np.where`, no
-    indexing by arrays and no `.shape`: weigh examples by `class_weight` and `sample_weight`, choose
-    by `npx.pick`, and multiply by a mask. The history says ``path == "recorded"`` and the reason.
+    long; so is a loss whose code does not work on symbols. Those have operators, `abs`, and methods
+    such as `sum`; no indexing by arrays and no `.shape`. A loss that needs more is a class derived
+    from `mxnet.gluon.loss.Loss`, with ``hybrid_forward(self, F, outputs, targets)`` and
+    ``F.np.where``, ``F.np.exp``, ``F.npx.pick`` and so on, which are of arrays or symbols as it
+    wants. The history says ``path == "recorded"`` and the reason.
 
     Whatever is random in training is drawn from the seed; MXNet's generator goes on afterwards as
     if `fit` had drawn one number from it.

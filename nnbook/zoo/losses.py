@@ -92,13 +92,13 @@ def softmax_over_examples(seed: int, device: Any, mistaken: bool) -> Case:
 
 
 def squared_error_broadcast(outputs: Any, targets: Any) -> Any:
-    # The mistake: (n, 1) − (n,) is (n, n), every output against every target.
-    return 0.5 * _namespace(outputs).np.square(outputs - targets).mean(axis=1)
+    # The mistake: (n,) − (n, 1) is (n, n), every output against every target.
+    return 0.5 * _namespace(outputs).np.square(outputs.reshape(-1) - targets).mean(axis=0)
 
 
 @planted(
-    title="Outputs (n, 1), targets (n,)",
-    mistake="The difference of a column and a row broadcasts to a matrix of all pairs.",
+    title="Outputs (n,), targets (n, 1)",
+    mistake="The difference of a row and a column broadcasts to a matrix of all pairs.",
     symptom="The loss settles at the variance of the targets: the net predicts their mean.",
     caught_by=("overfit_tiny_subset",),
     missed_by="check_gradients",
@@ -106,7 +106,7 @@ def squared_error_broadcast(outputs: Any, targets: Any) -> Any:
 )
 def targets_broadcast(seed: int, device: Any, mistaken: bool) -> Case:
     x, y = data.sines(300, noise=0.1, rng=seed)
-    x, y = (4 * x - 2).astype("float32"), y.reshape(-1)
+    x, y = (4 * x - 2).astype("float32"), y.reshape(-1, 1)
     net = layers.mlp(1, [32], 1, "tanh", device=device, seed=seed)
     loss = squared_error_broadcast if mistaken else losses.squared_error
     options = {"optimizer": optim.momentum(0.05), "batch_size": 25, "epochs": 30, "seed": seed}
