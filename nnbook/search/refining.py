@@ -48,7 +48,8 @@ class SobolSearch(DrawnSearch):
 
     References
     ----------
-    Owen (1998), Scrambling Sobol' and Niederreiter–Xing points; `scipy.stats.qmc.Sobol`.
+    Matoušek (1998), On the L2-discrepancy for anchored boxes: the scrambling that
+    `scipy.stats.qmc.Sobol` does. Owen (1998), Scrambling Sobol' and Niederreiter–Xing points.
 
     Examples
     --------
