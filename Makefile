@@ -34,7 +34,7 @@ LAB_OPTIONS ?=
 LONG_STUDIES ?= $(sort $(wildcard chapters/long_*.py chapters/*/long_*.py))
 BENCHMARKS ?= $(sort $(wildcard benchmarks/bench_*.py))
 # What tests the core, where there is no MXNet.
-CORE := arguments claims core data_sets ensemble_diversity experiments explore explore_grid objective \
+CORE := arguments claims core data_sets distributed ensemble_diversity experiments explore explore_grid objective \
   optional plots plots_grids plots_monitors pretraining problems quadmath schedules search_plots search_results \
   search_space tape
 CORE_TESTS ?= $(wildcard $(CORE:%=tests/test_%.py))

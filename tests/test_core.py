@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nnbook"
 CORE = [
-    *("claims", "curvature", "data", "explore", "findings", "objective", "optim", "plots"),
-    *("pretraining", "problems", "schedules", "search", "solvers", "tape"),
+    *("claims", "curvature", "data", "distributed", "explore", "findings", "objective", "optim"),
+    *("plots", "pretraining", "problems", "schedules", "search", "solvers", "tape"),
 ]
 # What a package that is core in part has for everybody.
 PARTS = {

@@ -10,7 +10,7 @@ import pytest
 
 CHAPTERS = Path(__file__).resolve().parents[1] / "chapters"
 # Efficient backprop, optimizers, hyperparameters, debugging and ensembles are of the first edition.
-SECOND = ("gradient_descent", "regularization", "second_order")
+SECOND = ("gradient_descent", "regularization", "second_order", "search", "pretraining")
 LESSONS = [
     path
     for chapter in SECOND

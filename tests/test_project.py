@@ -44,7 +44,7 @@ FLOORS = {
     6: {"runtime", "parameters", "layers", "losses"},
     7: {"solvers", "checks", "models", "monitors", "population"},
     8: {"search", "ensemble", "estimators", "pretraining", "zoo"},
-    9: {"claims", "experiments", "explore", "__main__"},
+    9: {"claims", "distributed", "experiments", "explore", "__main__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 SOURCES = sorted(PACKAGE.rglob("*.py"))

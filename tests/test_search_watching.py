@@ -177,6 +177,18 @@ def test_what_is_suspicious_is_said(tmp_path):
     assert "20 values lie within" in found.findings[0].message
 
 
+def test_a_slope_is_mostly_seen_and_an_idle_range_seldom(tmp_path):
+    space, slope, idle = search.Space(x=search.linear(0, 1), y=search.linear(0, 1)), 0, 0
+    for seed in range(60):
+        path = tmp_path / f"{seed}"
+        search.RandomSearch(space, 20, seed=seed).run(lambda c, s: -c["x"], path=path)
+        found = search.inspect(path).findings
+        slope += any("widen x above 1" in one.message for one in found)
+        idle += any("widen y" in one.message for one in found)
+    assert slope >= 40
+    assert idle <= 10
+
+
 def test_what_runs_is_seen_while_it_runs(tmp_path):
     path, seen = tmp_path / "study", []
 
