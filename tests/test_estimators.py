@@ -61,6 +61,7 @@ DIABETES = load_diabetes(return_X_y=True)
 QUICK = {"epochs": 20, "learning_rate": 0.01, "random_state": 0}
 
 
+@pytest.mark.filterwarnings("ignore:Creating an ndarray from ragged")  # NumPy 1.23 in scikit-learn
 def test_a_classifier_in_a_pipeline_in_a_grid_search():
     x, y = CANCER
     names = onp.array(["malignant", "benign"])[y]

@@ -372,14 +372,16 @@ def test_the_fence(tmp_path):
 def test_a_scheduler_that_is_killed(tmp_path):
     path, notes = tmp_path / "study", tmp_path / "notes"
 
-    before = {one.pid for one in descendants()}
+    before, children = {one.pid for one in descendants()}, []
 
     def kill():
+        nonlocal children
         until(lambda: len(noted(notes)) >= 12)
         for one in descendants():
-            if one.pid not in before and any("engine.serve" in word for word in one.cmdline()):
-                children = one.children(recursive=True)
-                one.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # or a zombie: others come and go
+                if one.pid not in before and any("engine.serve" in w for w in one.cmdline()):
+                    children = one.children(recursive=True)
+                    one.kill()
         until(lambda: not any(child.is_running() for child in children), 15)
 
     few = search.cluster(1)

@@ -225,7 +225,8 @@ class _Farm:
         """End the worker that evaluates a trial; Python cannot end a thread."""
         parcel = self.out.pop(key)
         parcel.future.cancel()
-        with contextlib.suppress(TimeoutError):
+        # A KeyError: Dask no longer knows the worker, which has just ended by itself.
+        with contextlib.suppress(TimeoutError, KeyError):
             self.client.restart_workers([parcel.worker], timeout=60, raise_for_error=False)
         self.agenda.add(self._failed(parcel, reason, state))
 
