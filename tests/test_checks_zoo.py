@@ -93,6 +93,14 @@ def test_the_table_is_of_every_bug_and_says_what_is_missed():
     assert len(missed) <= 0.05 * len(CAUGHT)
 
 
+def test_bugs_planted_later_are_caught_too_and_their_twins_left_alone():
+    for bug in zoo.LATER_BUGS:
+        found = look_at(bug.build())
+        assert set(bug.caught_by) <= catchers(found), found
+        assert bug.missed_by not in catchers(found)
+        assert look_at(bug.correct()).passed
+
+
 @pytest.mark.parametrize("bug", zoo.BUGS, ids=lambda bug: bug.name)
 def test_a_bug_is_caught(bug):
     report = look_at(bug.build())

@@ -20,7 +20,7 @@ from nnbook.zoo.handwritten import (
     hand_written_hinge,
 )
 
-every_bug = pytest.mark.parametrize("bug", zoo.BUGS, ids=lambda bug: bug.name)
+every_bug = pytest.mark.parametrize("bug", [*zoo.BUGS, *zoo.LATER_BUGS], ids=lambda bug: bug.name)
 every_net = pytest.mark.parametrize("net", zoo.CORRECT, ids=lambda net: net.name)
 DETECTORS = {
     "check_data",
