@@ -1,21 +1,14 @@
 """Train one network with its gradient shared among processes, of this machine or of several.
 
-On this machine there is nothing to start:
-
-    python data_parallel.py
-
-On several, start Dask's scheduler on one of them, and workers wherever nnbook is installed. Then
-the same program, given the scheduler's address, uses them all:
+On this machine there is nothing to start: python data_parallel.py. On several, start Dask's
+scheduler on one, and workers wherever nnbook is installed; this program gets the address:
 
     dask scheduler --host 127.0.0.1 --dashboard-address 127.0.0.1:8787
     dask worker tcp://127.0.0.1:8786 --host 127.0.0.2 --nthreads 1 --dashboard-address 127.0.0.1:0
-    dask worker tcp://127.0.0.1:8786 --host 127.0.0.3 --nthreads 1 --dashboard-address 127.0.0.1:0
     python data_parallel.py tcp://127.0.0.1:8786
 
-Whoever reaches a port of Dask can run programs there, so addresses that are not of this machine
-must be encrypted ("tls://…"), and so that its dashboards can be seen from this machine only, they
-are told where to be. Stop the program, or kill a worker, and run it again: it goes on from its last
-checkpoint.
+Whoever reaches a port of Dask can run programs there, so addresses of other machines must be
+encrypted ("tls://…"). Kill a worker, and run this again: it goes on from its last checkpoint.
 """
 
 import sys
@@ -26,7 +19,6 @@ from nnbook import data, distributed, layers, losses, optim, training
 from nnbook.parameters import ParameterVector
 
 WORKERS = sys.argv[1] if len(sys.argv) > 1 else 2  # an address, or how many processes
-EPOCHS = 30
 
 train, validation = data.spirals(300, rng=0), data.spirals(300, rng=1)
 net = layers.mlp(2, [32, 32], 3, "tanh", seed=0)
@@ -38,10 +30,10 @@ history = distributed.fit(
     loss=losses.softmax_cross_entropy,
     optimizer=optim.adam(0.05),
     batch_size=150,
-    epochs=EPOCHS,
+    epochs=30,
     callbacks=[training.Checkpoint("data_parallel.checkpoint")],
 )
 last = history[-1]
-print(history.reason, file=sys.stderr)
+print(history.reason)
 print(f"epoch {last['epoch']}: loss {last['train_loss']:.4f}, error {1 - last['val_accuracy']:.1%}")
 print(f"length of the weights {np.linalg.norm(ParameterVector(net).theta.asnumpy()):.5f}")

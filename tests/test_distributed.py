@@ -503,10 +503,11 @@ def test_the_example_runs_on_one_machine_and_unchanged_on_two(tmp_path, machines
         )
 
     one, two = run(tmp_path / "one"), run(tmp_path / "two", machines.address)
-    assert one.stdout == two.stdout
-    assert "epoch 30: loss" in one.stdout
-    assert "2 processes" in one.stderr
-    assert f"2 workers of {machines.address}" in two.stderr
+    (here, *first), (there, *second) = one.stdout.splitlines(), two.stdout.splitlines()
+    assert first == second
+    assert first[0].startswith("epoch 30: loss")
+    assert "2 processes" in here
+    assert f"2 workers of {machines.address}" in there
 
 
 @dask

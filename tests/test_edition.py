@@ -187,7 +187,11 @@ def test_the_readme_counts_the_chapters_and_the_verdicts():
     found = re.search(r"has (\w+) chapters \((.+?)\) and (\d+) verdicts", words)
     number, named, verdicts = found.groups()
     chapters = {claim["chapter"] for claim in claims}
-    assert len(chapters) == len(named.split(",")) == {"six": 6, "seven": 7, "eight": 8}[number]
+    assert (
+        len(chapters)
+        == len(named.split(","))
+        == {"nine": 9, "ten": 10, "eleven": 11, "twelve": 12}[number]
+    )
     assert int(verdicts) == len(claims)
 
 
@@ -326,6 +330,17 @@ def test_the_search_goes_on_where_it_was(tmp_path):
     assert 0 < trained < 24
     assert again[0].endswith("24 results on disk; the best three:")
     assert again[1:] == first[1:]
+
+
+def test_the_shared_gradient_trains_and_leaves_a_checkpoint(tmp_path):
+    reason, last, length = run("data_parallel", tmp_path).splitlines()
+    assert reason.endswith("gradients of 2 processes")
+    loss, error = decimals(last)
+    assert last.startswith("epoch 30: loss")
+    assert loss < 0.5
+    assert error < 20  # in per cent; guessing among three arms has 67
+    assert decimals(length)[0] > 1
+    assert any(path.name == "data_parallel.checkpoint" for path in tmp_path.iterdir())
 
 
 def test_the_schedule_helps_in_the_example(tmp_path):

@@ -54,7 +54,10 @@ def exceptions():
     return sorted((e for e in found if e.__module__.startswith("nnbook")), key=lambda e: e.__name__)
 
 
-ARGUMENTS = {"DivergedError": (2, 7, 0.5, training.History([{"epoch": 1, "train_loss": 3.0}]))}
+ARGUMENTS = {
+    "DivergedError": (2, 7, 0.5, training.History([{"epoch": 1, "train_loss": 3.0}])),
+    "MemberError": ("member 1 has died", 1),
+}
 
 
 def test_the_exceptions_are_found():
