@@ -23,7 +23,7 @@ _MOST_COLUMNS = 16
 def can_be_judged(labels: onp.ndarray) -> bool:
     """Tell whether there are examples enough for a relation to show: 100, 20 of rarer classes."""
     counts = onp.unique(labels, return_counts=True)[1]
-    return len(labels) >= _FEW and len(labels) - counts.max() >= _FEWEST_OTHERS
+    return len(labels) >= _FEW and len(labels) - int(counts.max()) >= _FEWEST_OTHERS
 
 
 def chance_of_relation(x: onp.ndarray, labels: onp.ndarray, seed: int) -> float:

@@ -274,7 +274,9 @@ class RBM:
         ValueError
             Both layers have more than 25 units.
         """
-        both, own, other = 0.0, 0.0, 0.0
+        both: Any = 0.0
+        own: Any = 0.0
+        other: Any = 0.0
         log_partition = self.log_partition()
         for states, weights, given in self._summed():
             shared = states * np.exp(weights - log_partition)[:, None]
