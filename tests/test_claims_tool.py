@@ -203,3 +203,14 @@ def test_the_command_edits_the_file(tmp_path):
     assert run("revise", "C001", "--reason", "r", "--seeds", "100 to 107").returncode == 0
     assert entries(file.read_text(encoding="utf-8"))["C001"]["protocol"]["seeds"] == "100 to 107"
     assert "{verdict}`C001`" in run("table").stdout
+
+
+def test_it_works_on_the_file_that_the_pages_read(tmp_path, monkeypatch):
+    """A page under construction has its claims in a file of its own, named by the environment."""
+    book = tool.CLAIMS.read_bytes()
+    mine = tmp_path / "mine.yml"
+    mine.write_text(TEXT, encoding="utf-8")
+    monkeypatch.setenv("NNBOOK_CLAIMS", str(mine))
+    tool.main(["freeze", "C001"])
+    assert "frozen" in entries(mine.read_text(encoding="utf-8"))["C001"]
+    assert tool.CLAIMS.read_bytes() == book

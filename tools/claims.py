@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import re
 import subprocess
 import sys
@@ -283,7 +284,8 @@ def _new_seeds(entry: Entry, given: str | None) -> tuple[str, str]:
 def main(arguments: list[str] | None = None) -> int:
     """Do what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--file", type=Path, default=CLAIMS, help="another claims.yml")
+    usual = Path(os.environ.get("NNBOOK_CLAIMS") or CLAIMS)  # as where a page reads its claims
+    parser.add_argument("--file", type=Path, default=usual, help="another claims.yml")
     commands = parser.add_subparsers(dest="command", required=True)
     freezing = commands.add_parser("freeze", help="write the hash of a protocol")
     freezing.add_argument("ids", nargs="*", help="default: all that are not frozen")
