@@ -8,7 +8,9 @@ takes too long. Only imported when somebody asks for it, since it imports Dask.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import signal
 import time
 import uuid
 import warnings
@@ -85,6 +87,7 @@ class _Parcel:
     deaths: int = 0  # how many workers died that had it
     saved: int = 0  # how far its checkpoints were when the last of them died
     worker: str = ""  # where
+    pid: int = 0  # the worker's process there
     asked: float = 0.0  # when somebody wanted it to stop
 
 
@@ -154,7 +157,8 @@ class _Farm:
         if parcel is None:
             return
         if "begun" in news:  # Dask adds the worker to it
-            parcel.worker, parcel.began = news["worker"], time.monotonic()
+            parcel.worker, parcel.pid = news["worker"], news["pid"]
+            parcel.began = time.monotonic()
             parcel.starts += 1
         elif "ended" in news:
             self._take_back(news["key"], *cloudpickle.loads(news["ended"]))
@@ -225,9 +229,14 @@ class _Farm:
         """End the worker that evaluates a trial; Python cannot end a thread."""
         parcel = self.out.pop(key)
         parcel.future.cancel()
-        # A KeyError: Dask no longer knows the worker, which has just ended by itself.
-        with contextlib.suppress(TimeoutError, KeyError):
-            self.client.restart_workers([parcel.worker], timeout=60, raise_for_error=False)
+        try:
+            self.client.restart_workers([parcel.worker], timeout=30, raise_for_error=False)
+        except (TimeoutError, KeyError):
+            # Dask does not see the worker any more, and would never end one that is stopped. Of a
+            # process of this machine that is gone, its nanny starts another.
+            if "//127.0.0.1:" in parcel.worker:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(parcel.pid, signal.SIGKILL)
         self.agenda.add(self._failed(parcel, reason, state))
 
     def _count(self, now: float) -> None:

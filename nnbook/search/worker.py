@@ -132,7 +132,8 @@ def work(name: str, key: str, trials: list[Trial]) -> None:
         What to evaluate.
     """
     worker, ended, error = get_worker(), _Ended(), None
-    worker.log_event(name, {"key": key, "begun": True, "worker": worker.address})
+    where = {"worker": worker.address, "pid": os.getpid()}
+    worker.log_event(name, {"key": key, "begun": True, **where})
     try:
         many, catch, hyperparameters, folder = _OPENED.get(name)
         _numpy_mode()
