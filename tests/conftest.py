@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
 import sys
+import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -43,3 +46,13 @@ def _same_style() -> None:
         import matplotlib.pyplot as plt
 
         plt.close("all")
+
+
+@pytest.fixture
+def no_hang() -> Iterator[None]:
+    """End the interpreter rather than wait for ever: for tests of processes."""
+    watch = threading.Timer(240, lambda: os._exit(99))
+    watch.daemon = True
+    watch.start()
+    yield
+    watch.cancel()

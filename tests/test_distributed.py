@@ -23,20 +23,11 @@ from nnbook import distributed, objective, optim, training
 
 ROOT = Path(__file__).resolve().parents[1]
 FIT = {"optimizer": optim.momentum(0.1), "batch_size": 30, "epochs": 50, "progress": False}
+pytestmark = pytest.mark.usefixtures("no_hang")
 pytest.importorskip("cloudpickle", reason="the objectives here are functions within functions")
 proc = pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks at processes in /proc")
 mxnet = pytest.mark.skipif(not importlib.util.find_spec("mxnet"), reason="needs MXNet")
 dask = pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="needs Dask")
-
-
-@pytest.fixture(autouse=True)
-def no_hang():
-    """End the interpreter rather than wait for ever."""
-    watch = threading.Timer(240, lambda: os._exit(99))
-    watch.daemon = True
-    watch.start()
-    yield
-    watch.cancel()
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -28,17 +27,8 @@ DATA = (X.astype("float32"), Y)
 FIT = {"loss": softmax_cross_entropy, "batch_size": 10, "epochs": 3, "progress": False}
 RULE = optim.momentum(0.05)
 PROCESSES, THREADS = Workers(2, kind="processes"), Workers(2, kind="threads")
+pytestmark = pytest.mark.usefixtures("no_hang")
 FEW = 400_000.0  # bytes that hold some members
-
-
-@pytest.fixture(autouse=True)
-def no_hang():
-    """End the interpreter rather than wait for ever."""
-    watch = threading.Timer(300, lambda: os._exit(99))
-    watch.daemon = True
-    watch.start()
-    yield
-    watch.cancel()
 
 
 @pytest.fixture(scope="module", autouse=True)

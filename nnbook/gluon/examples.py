@@ -99,7 +99,7 @@ class Examples:
     def _probe(self, name: str) -> tuple[int, ...]:
         """Run two examples through network and loss; return the shape of the outputs."""
         x, y = self._few()
-        outputs = outputs_of_few(self.net, x, f"{name}'s examples")
+        outputs = outputs_of(self.net, x, f"{name}'s examples")
         with mx.autograd.pause(train_mode=False):
             try:
                 losses = self.loss(outputs, y)
@@ -116,7 +116,7 @@ class Examples:
                 "one value per example, or one"
             )
         shape = tuple(outputs.shape) if hasattr(outputs, "shape") else ()
-        if len(x) == 2 and shape == (2, 1) and self._mixes(outputs, y, losses):
+        if shape == (2, 1) and self._mixes(outputs, y, losses):
             raise ValueError(
                 f"the loss of one of {name}'s examples depends on the targets of others: outputs "
                 "of shape (n, 1) and targets of shape (n,) make (n, n); expected targets of shape "
@@ -276,8 +276,8 @@ class Examples:
         return f"{x.shape} {zlib.crc32(x.tobytes()):08x} {zlib.crc32(y.tobytes()):08x}"
 
 
-def outputs_of_few(net: Any, x: np.ndarray, what: str) -> Any:
-    """Run a few examples through a network.
+def outputs_of(net: Any, x: np.ndarray, what: str) -> Any:
+    """Run examples through a network as it is used after training, and wait for what it gives.
 
     Raises
     ------

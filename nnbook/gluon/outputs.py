@@ -12,7 +12,7 @@ from nnbook._arrays import check_array, is_mxnet, to_numpy
 from nnbook._types import Loss
 from nnbook.data.inputs import as_array, as_pair
 from nnbook.gluon.embeddings import check_ids
-from nnbook.gluon.examples import Examples, home, in_numpy_mode, outputs_of_few, place
+from nnbook.gluon.examples import Examples, home, in_numpy_mode, outputs_of, place
 from nnbook.gluon.feeding import weighed
 from nnbook.gluon.loss_names import named
 from nnbook.gluon.parameters import named_parameters
@@ -70,14 +70,14 @@ def example_outputs(net: Any, x: Any, batch_size: int = 1000) -> onp.ndarray:
         x = place(x, own[1], own[0])
     else:
         x = to_numpy(x)
-    if isinstance(net, mx.gluon.Block):
-        outputs_of_few(net, x[:2], "examples")
-        check_ids(net, x, "x")
-    parts = []
+    is_network, parts = isinstance(net, mx.gluon.Block), []
     with mx.autograd.pause(train_mode=False):
         for start in range(0, x.shape[0], batch_size):
             rows = x[start : start + batch_size]
-            parts.append(_as_rows(net(rows), len(rows)))
+            outputs = outputs_of(net, rows, "examples") if is_network else net(rows)
+            parts.append(_as_rows(outputs, len(rows)))
+    if is_network:  # once it is known to take such examples
+        check_ids(net, x, "x")
     return onp.concatenate(parts)
 
 

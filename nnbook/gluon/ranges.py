@@ -25,8 +25,10 @@ _BROKEN = 4.0
 # … and suggests the rate of its smallest value divided by this.
 _MARGIN = 10.0
 # Options of `fit` that change what a step is.
-_OF_STEPS = {"class_weight", "sample_weight", "augment", "clip_norm", "clip_value", "shuffle"}
-_OF_STEPS |= {"order"}
+_OF_STEPS = {
+    *("class_weight", "sample_weight", "augment"),
+    *("clip_norm", "clip_value", "shuffle", "order"),
+}
 
 
 @dataclass(frozen=True, eq=False)

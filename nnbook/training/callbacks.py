@@ -13,7 +13,7 @@ from nnbook.schedules import PlateauState, on_plateau
 if TYPE_CHECKING:
     from nnbook.training.run import Run
 
-#: Names of columns that end in one of these are better the larger they are.
+#: Names of columns that end in one of these are better the smaller, or the larger, they are.
 SMALLER_IS_BETTER = ("loss", "error", "rmse", "mse", "mae")
 LARGER_IS_BETTER = ("accuracy", "auc", "f1", "r2", "precision", "recall", "_score")
 

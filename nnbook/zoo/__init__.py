@@ -48,8 +48,9 @@ def bug(name: str) -> Bug:
     >>> zoo.bug("softmax_twice").title
     'Softmax twice'
     """
-    for each in (*BUGS, *LATER_BUGS):
+    every = (*BUGS, *LATER_BUGS)
+    for each in every:
         if each.name == name:
             return each
-    known = ", ".join(each.name for each in BUGS)
+    known = ", ".join(each.name for each in every)
     raise KeyError(f"there is no bug {name!r}; expected one of {known}")
